@@ -14,6 +14,8 @@ func syncFile(f *os.File) error {
 		return err
 	}
 	var serr error
+	// Control holds the descriptor, so that a concurrent Close cannot hand it
+	// to another file. It fails only if the file is closed.
 	err = c.Control(func(fd uintptr) {
 		for {
 			serr = unix.Fdatasync(int(fd))
@@ -23,7 +25,7 @@ func syncFile(f *os.File) error {
 		}
 	})
 	if err != nil {
-		return err
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: os.ErrClosed}
 	}
 	if serr != nil {
 		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: serr}

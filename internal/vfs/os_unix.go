@@ -32,7 +32,7 @@ func space(dir string) (free, total int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	size := int64(st.Bsize)                                     //nolint:unconvert // The type differs between systems.
+	size := int64(st.Bsize)                                      //nolint:unconvert // The type differs between systems.
 	return int64(st.Bavail) * size, int64(st.Blocks) * size, nil //nolint:gosec // Sizes of real disks.
 }
 
