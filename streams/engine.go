@@ -71,8 +71,11 @@ type Engine interface {
 	// b.State durable as one unit, and returns where each went. After an error
 	// none is acknowledged (after a crash or ErrReadOnly, some or all may still
 	// be found in the log, unaltered and once). b is not kept after the return.
-	// ErrNotFound, ErrTooLarge, ErrFull, ErrReadOnly, ErrClosed, ErrHashKey;
-	// ErrInvalid for an empty batch.
+	// A batch without records may name no stream (""): it only changes state,
+	// and is taken even while ErrFull is the answer to records, so that delivery
+	// goes on and frees the disk.
+	// ErrNotFound, ErrTooLarge, ErrFull, ErrReadOnly, ErrClosed; ErrInvalid for
+	// an empty batch.
 	Append(ctx context.Context, stream string, b *Batch) (Result, error)
 
 	// Read returns records from a position on, in order, as far as they are

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -66,12 +67,43 @@ func NumberOf(shardCreated time.Time, shard ShardID, seq Sequence, arrival time.
 }
 
 // String renders n in decimal.
-func (n SequenceNumber) String() string {
-	hi := fmt.Sprintf("2%09x%x%016x00%09x%08x2",
-		uint64(n.ShardCreated)&secondsMask, uint32(n.Shard)&15, uint64(n.Sequence),
-		uint64(n.Arrival)&secondsMask, uint32(n.Shard))
-	b, _ := new(big.Int).SetString(hi, 16)
-	return b.String()
+func (n SequenceNumber) String() string { return string(n.Append(nil)) }
+
+// Append appends the decimal form to b. It is on the path of every record
+// that is put or read, hence the arithmetic by hand.
+func (n SequenceNumber) Append(b []byte) []byte {
+	// The 47 hexadecimal digits as a number of three words, most significant
+	// first: digits 0-14, 15-30 and 31-46.
+	created, seq := uint64(n.ShardCreated)&secondsMask, uint64(n.Sequence)
+	arrival, shard := uint64(n.Arrival)&secondsMask, uint64(n.Shard)
+	// digits: 0 version | 1-9 created | 10 nibble | 11-26 sequence | 27-28 zero | 29-37 arrival | 38-45 shard | 46 version
+	w0 := 2<<56 | created<<20 | (shard&15)<<16 | seq>>48
+	w1 := seq<<16 | arrival>>28
+	w2 := arrival<<36 | shard<<4 | 2
+	// Split into groups of 19 decimal digits: 56 = 18 + 19 + 19.
+	const group = 10_000_000_000_000_000_000
+	divide := func() (rest uint64) {
+		w0, rest = w0/group, w0%group
+		w1, rest = bits.Div64(rest, w1, group)
+		w2, rest = bits.Div64(rest, w2, group)
+		return rest
+	}
+	low := divide()
+	middle := divide()
+	high := w2 // below 10^18, for the number is below 2^186
+	b = strconv.AppendUint(b, high, 10)
+	b = appendGroup(b, middle)
+	return appendGroup(b, low)
+}
+
+// appendGroup appends v in 19 digits.
+func appendGroup(b []byte, v uint64) []byte {
+	var d [19]byte
+	for i := len(d) - 1; i >= 0; i-- {
+		d[i] = '0' + byte(v%10)
+		v /= 10
+	}
+	return append(b, d[:]...)
 }
 
 // ParseSequenceNumber reads the decimal form. It accepts any number of the
