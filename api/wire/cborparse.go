@@ -1,0 +1,312 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// cborRules refuse what no AWS client sends and what would cost memory: deep
+// nesting, huge counts. The library checks that a body is well-formed; reading
+// it into a document is then a walk over trusted heads.
+var cborRules = sync.OnceValues(func() (cbor.DecMode, error) {
+	return cbor.DecOptions{
+		MaxNestedLevels:  MaxDepth,
+		MaxArrayElements: MaxValues,
+		MaxMapPairs:      MaxValues,
+		IndefLength:      cbor.IndefLengthAllowed,
+		TagsMd:           cbor.TagsAllowed,
+	}.DecMode()
+})
+
+// parseCBOR reads src, one CBOR value (RFC 8949), into d. Map keys must be
+// text. Errors are *syntaxError or limitError.
+func (d *document) parseCBOR(src []byte) error {
+	d.reset(src)
+	if uint64(len(src)) > math.MaxUint32 {
+		return errTooLarge
+	}
+	rules, err := cborRules()
+	if err != nil {
+		return err
+	}
+	if err := rules.Wellformed(src); err != nil {
+		var deep *cbor.MaxNestedLevelError
+		var items *cbor.MaxArrayElementsError
+		var pairs *cbor.MaxMapPairsError
+		switch {
+		case errors.As(err, &deep):
+			return errTooDeep
+		case errors.As(err, &items), errors.As(err, &pairs):
+			return errTooMany
+		}
+		return &syntaxError{reason: "not well-formed CBOR"}
+	}
+	p := cborParser{d: d, src: src}
+	return p.value(1)
+}
+
+type cborParser struct {
+	d   *document
+	src []byte
+	pos int
+}
+
+func (p *cborParser) wrong(reason string) error {
+	return &syntaxError{reason: reason, at: p.pos}
+}
+
+// CBOR major types.
+const (
+	cborUint uint8 = iota
+	cborNegative
+	cborBytes
+	cborText
+	cborArray
+	cborMap
+	cborTag
+	cborSimple
+)
+
+const cborBreak = 0xff
+
+// cborHead reads a head; size is 0 if b is too short or the head is reserved.
+func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
+	if len(b) == 0 {
+		return 0, 0, false, 0
+	}
+	major = b[0] >> 5
+	switch info := b[0] & 31; {
+	case info < 24:
+		return major, uint64(info), false, 1
+	case info == 24 && len(b) >= 2:
+		return major, uint64(b[1]), false, 2
+	case info == 25 && len(b) >= 3:
+		return major, uint64(binary.BigEndian.Uint16(b[1:])), false, 3
+	case info == 26 && len(b) >= 5:
+		return major, uint64(binary.BigEndian.Uint32(b[1:])), false, 5
+	case info == 27 && len(b) >= 9:
+		return major, binary.BigEndian.Uint64(b[1:]), false, 9
+	case info == 31:
+		return major, 0, true, 1
+	}
+	return 0, 0, false, 0
+}
+
+func (p *cborParser) value(depth int) error {
+	major, arg, indefinite, size := cborHead(p.src[p.pos:])
+	if size == 0 {
+		return p.wrong("head cut off")
+	}
+	if depth > MaxDepth {
+		return errTooDeep
+	}
+	head := p.pos
+	p.pos += size
+	switch major {
+	case cborUint, cborNegative:
+		return p.integer(major, arg)
+	case cborBytes, cborText:
+		return p.string(major, arg, indefinite)
+	case cborArray:
+		return p.list(arg, indefinite, depth)
+	case cborMap:
+		return p.object(arg, indefinite, depth)
+	case cborTag:
+		// Only tag 1 (time) means something here; a tag around it changes
+		// nothing for the value inside.
+		i := len(p.d.nodes)
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		if arg == 1 {
+			p.d.nodes[i].flags |= flagTime
+		}
+		return nil
+	default:
+		return p.simple(head, arg)
+	}
+}
+
+func (p *cborParser) integer(major uint8, arg uint64) error {
+	n := node{kind: nodeInt, num: int64(arg)}
+	if arg > math.MaxInt64 { // too large for int64 either way; checks clamp a float
+		f := float64(arg)
+		if major == cborNegative {
+			f = -f
+		}
+		n = node{kind: nodeFloat, num: int64(math.Float64bits(f))}
+	} else if major == cborNegative {
+		n.num = -1 - n.num
+	}
+	_, err := p.d.add(n)
+	return err
+}
+
+func (p *cborParser) simple(head int, arg uint64) error {
+	n := node{kind: nodeNull}
+	switch info := p.src[head] & 31; info {
+	case 20, 21:
+		n = node{kind: nodeBool, num: int64(info - 20)}
+	case 22, 23: // null, undefined
+	case 25:
+		n = node{kind: nodeFloat, num: int64(math.Float64bits(halfFloat(uint16(arg))))}
+	case 26:
+		n = node{kind: nodeFloat, num: int64(math.Float64bits(float64(math.Float32frombits(uint32(arg)))))}
+	case 27:
+		n = node{kind: nodeFloat, num: int64(arg)}
+	default:
+		p.pos = head
+		return p.wrong("unknown simple value")
+	}
+	_, err := p.d.add(n)
+	return err
+}
+
+func halfFloat(h uint16) float64 {
+	exp, mant := int(h>>10&31), float64(h&1023)
+	var f float64
+	switch exp {
+	case 0:
+		f = math.Ldexp(mant, -24)
+	case 31:
+		f = math.Inf(1)
+		if mant != 0 {
+			f = math.NaN()
+		}
+	default:
+		f = math.Ldexp(mant+1024, exp-25)
+	}
+	if h>>15 != 0 {
+		f = -f
+	}
+	return f
+}
+
+func (p *cborParser) string(major uint8, arg uint64, indefinite bool) error {
+	n := node{kind: nodeBytes, start: uint32(p.pos)}
+	if major == cborText {
+		n.kind = nodeString
+	}
+	if !indefinite {
+		if arg > uint64(len(p.src)-p.pos) {
+			return p.wrong("string cut off")
+		}
+		p.pos += int(arg)
+		n.end = uint32(p.pos)
+		if major == cborText && !utf8.Valid(p.src[n.start:n.end]) {
+			return p.wrong("text is not UTF-8")
+		}
+		_, err := p.d.add(n)
+		return err
+	}
+	n.flags = flagChunked
+	for p.pos < len(p.src) && p.src[p.pos] != cborBreak {
+		m, length, indef, size := cborHead(p.src[p.pos:])
+		if size == 0 || m != major || indef || length > uint64(len(p.src)-p.pos-size) {
+			return p.wrong("chunk of a string malformed")
+		}
+		from := p.pos + size
+		p.pos = from + int(length)
+		if major == cborText && !utf8.Valid(p.src[from:p.pos]) {
+			return p.wrong("text is not UTF-8")
+		}
+	}
+	if p.pos >= len(p.src) {
+		return p.wrong("string not closed")
+	}
+	n.end = uint32(p.pos)
+	p.pos++
+	_, err := p.d.add(n)
+	return err
+}
+
+// more reports whether a list or map goes on, and passes its end.
+func (p *cborParser) more(done, arg uint64, indefinite bool) (bool, error) {
+	if !indefinite {
+		return done < arg, nil
+	}
+	if p.pos >= len(p.src) {
+		return false, p.wrong("not closed")
+	}
+	if p.src[p.pos] == cborBreak {
+		p.pos++
+		return false, nil
+	}
+	return true, nil
+}
+
+func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
+	i, err := p.d.add(node{kind: nodeList})
+	if err != nil {
+		return err
+	}
+	count := uint64(0)
+	for {
+		more, err := p.more(count, arg, indefinite)
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		count++
+	}
+	p.d.nodes[i].count = uint32(count)
+	p.d.nodes[i].next = uint32(len(p.d.nodes))
+	return nil
+}
+
+func (p *cborParser) object(arg uint64, indefinite bool, depth int) error {
+	i, err := p.d.add(node{kind: nodeObject})
+	if err != nil {
+		return err
+	}
+	count := uint64(0)
+	for {
+		more, err := p.more(count, arg, indefinite)
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+		k := len(p.d.nodes)
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		if p.d.nodes[k].kind != nodeString {
+			return p.wrong("map key is not text")
+		}
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+		count++
+	}
+	p.d.nodes[i].count = uint32(count)
+	p.d.nodes[i].next = uint32(len(p.d.nodes))
+	return p.d.unique(i)
+}
+
+// joinChunks moves the contents of a run of definite strings together, in
+// place, and returns the length of the whole.
+func joinChunks(b []byte) int {
+	n := 0
+	for pos := 0; pos < len(b); {
+		_, length, _, size := cborHead(b[pos:])
+		if size == 0 || length > uint64(len(b)-pos-size) {
+			return n
+		}
+		pos += size
+		n += copy(b[n:], b[pos:pos+int(length)])
+		pos += int(length)
+	}
+	return n
+}

@@ -1,0 +1,74 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/firehosed/firehosed/access"
+)
+
+// Service is a table of operations under one target prefix.
+type Service struct {
+	// Target is the part of X-Amz-Target before the dot.
+	Target string
+	// SigningName is what signatures must be scoped to.
+	SigningName string
+	// CBOR says whether the service speaks CBOR besides JSON.
+	CBOR bool
+	// HideValues leaves the value out of messages about constraints.
+	HideValues bool
+	Operations []Operation
+}
+
+// Operation is one operation of a service.
+type Operation struct {
+	Name string
+	// Input is a Structure.
+	Input *Shape
+	// Handle answers a request whose input fits the shape. Output written
+	// before an error is discarded. An error that is no *Error becomes a status
+	// 500 and is logged.
+	Handle func(ctx context.Context, r *Request, out *Encoder) error
+}
+
+// Request is one call of an operation. It and its values belong to the call
+// and are not to be kept.
+type Request struct {
+	Service   string // the Target of the service
+	Operation string
+	// ID is the request id that the client gets.
+	ID     string
+	Caller access.Identity
+	Input  Value
+
+	share *share
+}
+
+// Reserve asks for room for a response of want bytes among all that is in
+// flight, until the call ends. It returns how much was granted: want, or less
+// but at least least, or 0 if there is no room. Operations that read much
+// data at a client's wish ask before they read.
+func (r *Request) Reserve(want, least int64) int64 {
+	if r.share == nil {
+		return want
+	}
+	return r.share.upTo(want, least)
+}
+
+// validate checks the table of a service.
+func (s *Service) validate() error {
+	if s.Target == "" || s.SigningName == "" {
+		return fmt.Errorf("service %q: target or signing name is empty", s.Target)
+	}
+	seen := make(map[string]bool, len(s.Operations))
+	for _, op := range s.Operations {
+		if op.Name == "" || op.Handle == nil || op.Input == nil || op.Input.kind != kindStructure {
+			return fmt.Errorf("service %s: operation %q lacks its name, input or handler", s.Target, op.Name)
+		}
+		if seen[op.Name] {
+			return fmt.Errorf("service %s: operation %s is there twice", s.Target, op.Name)
+		}
+		seen[op.Name] = true
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package wire
+
+import (
+	"math"
+	"strings"
+)
+
+// convert makes the node at i a value of shape s: it decodes texts and blobs,
+// rounds numbers and changes the kind of the node where the wire has another
+// one (base64 text for a blob, a number for a time). An error is a
+// SerializationException with the text of the real service. A null fits every
+// shape; unknown members are not looked at.
+func (d *document) convert(i uint32, s *Shape, format Format) *Error {
+	n := &d.nodes[i]
+	if n.kind == nodeNull {
+		return nil
+	}
+	switch s.kind {
+	case kindStructure:
+		if err := container(n, nodeObject, "Expected null"); err != nil {
+			return err
+		}
+		return d.convertMembers(i, s, format)
+	case kindMap:
+		if err := container(n, nodeObject, "Expected map or null"); err != nil {
+			return err
+		}
+		for k := i + 1; k < d.nodes[i].next; k = d.nodes[k+1].next {
+			d.plain(k)
+			if err := d.convert(k+1, s.item, format); err != nil {
+				return err
+			}
+		}
+		return nil
+	case kindList:
+		if err := container(n, nodeList, "Expected list or null"); err != nil {
+			return err
+		}
+		for c := i + 1; c < d.nodes[i].next; c = d.nodes[c].next {
+			if err := d.convert(c, s.item, format); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	switch n.kind {
+	case nodeList:
+		return serialization("Start of list found where not expected")
+	case nodeObject:
+		return serialization("Start of structure or map found where not expected.")
+	}
+	return d.convertScalar(i, s, format)
+}
+
+// container checks that a list, map or structure has a node of its kind.
+func container(n *node, want nodeKind, otherwise string) *Error {
+	switch n.kind {
+	case want:
+		return nil
+	case nodeList:
+		return serialization("Start of list found where not expected")
+	case nodeObject:
+		return serialization("Start of structure or map found where not expected.")
+	}
+	return serialization(otherwise)
+}
+
+func (d *document) convertMembers(i uint32, s *Shape, format Format) *Error {
+	for k := i + 1; k < d.nodes[i].next; k = d.nodes[k+1].next {
+		d.plain(k)
+		key := d.text(k)
+		for m := range s.members {
+			if s.members[m].Name == string(key) {
+				if err := d.convert(k+1, s.members[m].Shape, format); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
+	n := &d.nodes[i]
+	switch s.kind {
+	case kindString:
+		if n.kind != nodeString {
+			return wrongClass(n, "an String")
+		}
+		d.plain(i)
+	case kindBlob:
+		if format == CBOR {
+			if n.kind != nodeBytes {
+				return wrongClass(n, "a Blob")
+			}
+			d.plain(i)
+			return nil
+		}
+		if n.kind != nodeString {
+			return wrongClass(n, "a Blob")
+		}
+		d.plain(i)
+		length, err := decodeBase64(d.text(i))
+		if err != nil {
+			return serialization(err.Error())
+		}
+		n.end = n.start + uint32(length)
+		n.kind = nodeBytes
+	case kindBoolean:
+		if n.kind != nodeBool {
+			return wrongClass(n, "an Boolean")
+		}
+	case kindInteger, kindLong:
+		name, low, high := "an Integer", int64(math.MinInt32), int64(math.MaxInt32)
+		if s.kind == kindLong {
+			name, low, high = "an Long", math.MinInt64, math.MaxInt64
+		}
+		if n.kind != nodeInt && n.kind != nodeFloat {
+			return wrongClass(n, name)
+		}
+		n.num, n.kind = min(max(wholeNumber(n), low), high), nodeInt
+	case kindDouble:
+		if n.kind != nodeInt && n.kind != nodeFloat {
+			return wrongClass(n, "an Double")
+		}
+		if n.kind == nodeInt {
+			n.num, n.kind = int64(math.Float64bits(float64(n.num))), nodeFloat
+		}
+	case kindTimestamp:
+		if n.kind != nodeInt && n.kind != nodeFloat {
+			return wrongClass(n, "milliseconds since epoch")
+		}
+		n.num, n.kind = milliseconds(n, format), nodeTime
+	}
+	return nil
+}
+
+// wrongClass is the answer to a scalar of the wrong type; want has its article.
+func wrongClass(n *node, want string) *Error {
+	class := "java.lang.String"
+	switch n.kind {
+	case nodeInt, nodeFloat:
+		class = "com.amazon.coral.value.json.numbers.TruncatingBigNumber"
+	case nodeBool:
+		class = "java.lang.Boolean"
+	case nodeBytes:
+		class = "java.nio.HeapByteBuffer"
+	}
+	return serialization("class " + class + " can not be converted to " + want)
+}
+
+// wholeNumber cuts a number to an int64.
+func wholeNumber(n *node) int64 {
+	if n.kind == nodeInt {
+		return n.num
+	}
+	return clampFloat(math.Trunc(math.Float64frombits(uint64(n.num))))
+}
+
+func clampFloat(f float64) int64 {
+	switch {
+	case math.IsNaN(f):
+		return 0
+	case f >= math.MaxInt64:
+		return math.MaxInt64
+	case f <= math.MinInt64:
+		return math.MinInt64
+	}
+	return int64(f)
+}
+
+// Timestamps are kept within years 1 to 9999, so that arithmetic on them and
+// package time stay within their ranges.
+const (
+	minMillis = -62135596800000
+	maxMillis = 253402300799999
+)
+
+// milliseconds reads a time. JSON has seconds, with a fraction that is rounded
+// and not cut: 1459799926.480 has no exact float. CBOR has whole milliseconds;
+// a CBOR float is in seconds, as RFC 8949 says.
+func milliseconds(n *node, format Format) int64 {
+	var ms int64
+	switch {
+	case n.kind == nodeInt && format == CBOR:
+		ms = n.num
+	case n.kind == nodeInt:
+		ms = min(max(n.num, minMillis/1000), maxMillis/1000) * 1000
+	default:
+		ms = clampFloat(math.Round(math.Float64frombits(uint64(n.num)) * 1000))
+	}
+	return min(max(ms, minMillis), maxMillis)
+}
+
+// maxQuoted is how much of a client's value is repeated to it in a message.
+const maxQuoted = 1024
+
+func quote(b []byte) string {
+	if len(b) > maxQuoted {
+		return strings.ToValidUTF8(string(b[:maxQuoted]), "") + "..."
+	}
+	return string(b)
+}
