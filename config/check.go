@@ -1,0 +1,161 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// checker finds problems that lie between values. It does not look at what the
+// decoder has found wrong already.
+type checker struct {
+	c        *Config
+	problems *collector
+}
+
+func (k *checker) all() {
+	k.http()
+	k.path("data_dir", k.c.DataDir)
+	for _, name := range k.c.deliveryNames() {
+		k.delivery(name, k.c.DeliveryStreams[name])
+	}
+	k.outputs()
+}
+
+// report adds a problem of a path, unless there is one there already.
+func (k *checker) report(path, format string, args ...any) {
+	if !k.problems.bad[path] {
+		k.problems.add(k.c.problemAt(path, path+": "+fmt.Sprintf(format, args...)))
+	}
+}
+
+func (k *checker) note(path, format string, args ...any) {
+	if len(k.c.notes) < maxProblems {
+		k.c.notes = append(k.c.notes, k.c.problemAt(path, path+": "+fmt.Sprintf(format, args...)))
+	}
+}
+
+// show renders a value for a message, or where it came from.
+func (k *checker) show(path, value string) string {
+	if at := k.c.places[path]; at.origin != "" {
+		return "value from " + at.origin
+	}
+	return "`" + clip(value) + "`"
+}
+
+func (k *checker) http() {
+	h := &k.c.HTTP
+	seen := map[string]int{}
+	for i, key := range h.Keys {
+		path := Path("http", "keys", i, "access_key")
+		if first, ok := seen[key.AccessKey]; ok && key.AccessKey != "" {
+			k.report(path, "stands in http.keys[%d] already", first)
+			continue
+		}
+		seen[key.AccessKey] = i
+	}
+	switch {
+	case h.Auth == "sigv4" && len(h.Keys) == 0:
+		k.report("http.auth", "sigv4 needs keys; give http.keys")
+	case h.Auth == "none" && len(h.Keys) > 0:
+		k.report("http.auth", "none would ignore http.keys; remove one of the two")
+	}
+	loopback, err := isLoopback(h.Listen)
+	switch {
+	case err != nil:
+		k.report("http.listen", "%s %v; write an address such as 127.0.0.1:4573", k.show("http.listen", h.Listen), err)
+	case !loopback && h.Auth == "none" && !k.c.Given("http.auth"):
+		k.report("http.listen", "%s can be reached from other machines and there are no keys; give http.keys, or write http.auth: none to serve anyone",
+			k.show("http.listen", h.Listen))
+	}
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(listen string) (bool, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false, fmt.Errorf("is not host:port")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return false, fmt.Errorf("has no port from 0 to 65535")
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true, nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false, nil // a name, or empty for all addresses
+	}
+	return addr.Unmap().IsLoopback(), nil
+}
+
+// address checks an http or https URL. Passwords in it would be logged with it,
+// so there must be none.
+func (k *checker) address(path, value string) {
+	if value == "" {
+		return
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		// The parser repeats the value in its error.
+		k.report(path, "%s is not an address; write http://host:port or https://host", k.show(path, value))
+	case u.User != nil:
+		k.report(path, "must not hold a user and password; there are keys of their own for them")
+	case u.Scheme != "http" && u.Scheme != "https":
+		k.report(path, "%s does not begin with http:// or https://", k.show(path, value))
+	case u.Hostname() == "":
+		k.report(path, "%s names no host", k.show(path, value))
+	case u.Fragment != "":
+		k.report(path, "%s has a fragment (#...), which is never sent", k.show(path, value))
+	}
+}
+
+// path checks the path of a file or directory.
+func (k *checker) path(at, value string) {
+	switch {
+	case value == "~" || strings.HasPrefix(value, "~/"):
+		k.report(at, "%s begins with ~, which only a shell replaces; write the whole path", k.show(at, value))
+	case value == "" && k.c.Given(at):
+		k.report(at, "is empty")
+	}
+}
+
+// credentials checks the keys of one AWS client that belong together.
+func (k *checker) credentials(path, access string, secret, token Secret, profile string) {
+	switch {
+	case access != "" && secret.Empty():
+		k.report(pathKey(path, "access_key"), "needs secret_key beside it")
+	case access == "" && !secret.Empty():
+		k.report(pathKey(path, "secret_key"), "needs access_key beside it")
+	case access == "" && !token.Empty():
+		k.report(pathKey(path, "session_token"), "needs access_key and secret_key beside it")
+	case access != "" && profile != "":
+		k.report(pathKey(path, "profile"), "cannot stand beside access_key; remove one of the two")
+	}
+}
+
+// oneCharacter checks a delimiter between columns.
+func (k *checker) oneCharacter(path, value string) {
+	if len([]rune(value)) != 1 || strings.ContainsAny(value, "\"\r\n") {
+		k.report(path, "%s must be one character, and not a quote or a line end", k.show(path, value))
+	}
+}
+
+// distinct checks a list of names.
+func (k *checker) distinct(path string, names []string) {
+	seen := map[string]int{}
+	for i, n := range names {
+		at := pathIndex(path, i)
+		if n == "" {
+			k.report(at, "is empty")
+		} else if first, ok := seen[n]; ok {
+			k.report(at, "%s stands in the list twice, first as number %d", k.show(at, n), first+1)
+		} else {
+			seen[n] = i
+		}
+	}
+}

@@ -1,0 +1,133 @@
+// Package config turns one YAML file into typed, defaulted and checked values.
+//
+// The types of this package are the field table of the file: each field carries
+// its key, default, range and words in its tag, and its meaning in its comment.
+// Decoding, defaults, docs/configuration.md and docs/config.schema.json all come
+// from that one place (go generate ./config rewrites the two files, and a test
+// fails when they are out of date).
+//
+// Every problem of a file is reported at once, each with its place. Text such as
+// ${env:NAME}, ${env:NAME:-default} and ${file:PATH} is resolved on values that
+// are parsed already, so what an environment variable holds is never read as
+// YAML, and it is never printed.
+//
+// The package has no behaviour: it opens nothing that the file names, does not
+// know how the parts of the daemon work, and does not judge what needs them to
+// be judged (jq and filter expressions, the patterns inside a prefix). Whoever
+// wires the parts reports such problems with a place through Config.Problem.
+package config
+
+//go:generate go run ./gen
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// Config is one configuration file. It is not changed after Load and may be
+// read concurrently.
+type Config struct {
+	// Directory for everything the daemon keeps: the log, positions, streams made
+	// through the API. One daemon at a time can use it.
+	DataDir string `key:"data_dir" default:"./firehosed-data"`
+	// AWS region that names and answers carry, and the default for destinations.
+	Region string `key:"region" default:"us-east-1" match:"^[a-z0-9-]{1,32}$" shape:"a region name such as us-east-1"`
+	// AWS account that ARNs carry.
+	AccountID string `key:"account_id" default:"000000000000" match:"^[0-9]{12}$" shape:"12 digits"`
+	// How long a stop may take: after SIGTERM the daemon takes no more requests, ends
+	// what it is writing, and exits at the latest after this time.
+	ShutdownGrace Duration `key:"shutdown_grace" default:"30s" range:"1s..1h"`
+	Log           Log      `key:"log"`
+	HTTP          HTTP     `key:"http"`
+	Memory        Memory   `key:"memory"`
+	Storage       Storage  `key:"storage"`
+	// Streams by name, as Kinesis Data Streams has them. A stream that stands here is
+	// owned by the file; others can be made through the API.
+	Streams map[string]*Stream `key:"streams" names:"^[a-zA-Z0-9_.-]{1,128}$" shape:"1 to 128 letters, digits, _ . or -"`
+	// Delivery streams by name, as Amazon Data Firehose has them.
+	DeliveryStreams map[string]*DeliveryStream `key:"delivery_streams" names:"^[a-zA-Z0-9_.-]{1,64}$" shape:"1 to 64 letters, digits, _ . or -"`
+
+	file   string
+	places map[string]place
+	notes  []Problem
+}
+
+// Log says what the daemon writes to standard error.
+type Log struct {
+	// The least important level that is written.
+	Level string `key:"level" default:"info" enum:"debug|info|warn|error"`
+	// How a line looks; auto is text on a terminal and JSON elsewhere.
+	Format string `key:"format" default:"auto" enum:"auto|text|json"`
+}
+
+// HTTP is the one port of the daemon: the Kinesis and Firehose APIs, health and
+// metrics.
+type HTTP struct {
+	// Address and port. Port 0 takes a free one, which the log names.
+	Listen string `key:"listen" default:"127.0.0.1:4573"`
+	// How requests prove who they are. sigv4: signed with one of the keys. none: not
+	// at all. Without keys the daemon serves loopback addresses only, unless this says
+	// none.
+	Auth string `key:"auth" enum:"none|sigv4" otherwise:"sigv4 if there are keys, else none"`
+	// Keys that may sign requests.
+	Keys []Key `key:"keys"`
+	// Largest request body.
+	MaxBody Bytes `key:"max_body" default:"16MiB" range:"64KiB..256MiB"`
+	// Most connections open at once; more wait to be accepted.
+	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
+}
+
+// Key is one access key that clients sign with.
+type Key struct {
+	// Name for logs; the access key itself if there is none.
+	Name string `key:"name" match:"^[^\\x00-\\x1f]{1,128}$" shape:"1 to 128 printable characters"`
+	// Public half of the key.
+	AccessKey string `key:"access_key" required:"yes" match:"^[A-Za-z0-9_./+=-]{1,128}$" shape:"1 to 128 letters, digits or _./+=-"`
+	// Secret half of the key.
+	SecretKey Secret `key:"secret_key" required:"yes"`
+}
+
+// Memory bounds what the daemon holds in memory.
+type Memory struct {
+	// One budget for all delivery streams together. When it is used up delivery waits;
+	// what is not delivered yet is on disk already.
+	Buffers Bytes `key:"buffers" default:"128MiB" range:"8MiB..1TiB"`
+}
+
+// Storage tunes the log on disk.
+type Storage struct {
+	// A shard starts a new file at this size. Retention deletes whole files.
+	SegmentSize Bytes `key:"segment_size" default:"64MiB" range:"1MiB..1GiB"`
+	// Size of each journal file; a few exist at a time.
+	JournalSize Bytes `key:"journal_size" default:"64MiB" range:"4MiB..1GiB"`
+	// With less free disk space than this, records are refused with an answer that makes
+	// clients try again; reads, delivery and retention go on. 0 means never.
+	MinFree Bytes `key:"min_free" default:"256MiB" range:"0B..1PiB"`
+}
+
+// Stream is a stream that clients write to and read from.
+type Stream struct {
+	// Shards to open when the stream is first made.
+	Shards int `key:"shards" default:"1" range:"1..10000"`
+	// How long a record can be read after its arrival.
+	Retention Duration `key:"retention" default:"24h" range:"24h..8760h"`
+	// Throughput limits per shard: none, or those of AWS (1 MiB and 1,000 records a
+	// second in, 2 MiB and 5 reads a second out).
+	Limits string `key:"limits" default:"none" enum:"none|aws"`
+}
+
+// File is the path of the file this configuration was read from.
+func (c *Config) File() string { return c.file }
+
+// Notes returns what deserves a look but stops nothing, such as a delivery from
+// a stream that the file does not declare.
+func (c *Config) Notes() []Problem { return c.notes }
+
+// String names the configuration without its content, which may be secret.
+func (c *Config) String() string { return "configuration " + c.file }
+
+// Format keeps the content out of every verb of package fmt.
+func (c *Config) Format(s fmt.State, _ rune) { fmt.Fprint(s, c.String()) }
+
+// LogValue keeps the content out of logs.
+func (c *Config) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -1,0 +1,85 @@
+package config
+
+// Format is what objects look like inside: exactly one of its keys, or its name
+// alone.
+type Format struct {
+	_ struct{} `scalar:"choice" later:"orc|avro"`
+	// One JSON value a line.
+	NDJSON *NDJSON `key:"ndjson" choice:"format"`
+	// The bytes of the records, one after the other.
+	Raw *Raw `key:"raw" choice:"format"`
+	// Text with a column for each named field.
+	CSV *CSV `key:"csv" choice:"format"`
+	// Apache Parquet.
+	Parquet *Parquet `key:"parquet" choice:"format"`
+}
+
+// NDJSON has no settings: write {}.
+type NDJSON struct{}
+
+// Raw writes the bytes of the records as they are.
+type Raw struct {
+	// Text after each record that does not end with it already. "" writes nothing
+	// between records, as Firehose does.
+	Delimiter string `key:"delimiter" default:"\n" match:"^[\\s\\S]{0,16}$" shape:"at most 16 characters"`
+}
+
+// CSV writes the named fields of JSON records.
+type CSV struct {
+	// Fields to write, in their order. A dot leads into nested objects.
+	Columns []string `key:"columns" required:"yes"`
+	// Whether the first line of an object names the columns.
+	Header bool `key:"header" default:"true"`
+	// Character between columns.
+	Delimiter string `key:"delimiter" default:","`
+}
+
+// Parquet writes JSON records in columns.
+type Parquet struct {
+	// Compression inside the file.
+	Compression string `key:"compression" default:"zstd" enum:"none|snappy|zstd|gzip"`
+	// Columns of the file.
+	Schema Schema `key:"schema" otherwise:"inferred"`
+	// Bytes of one row group in memory.
+	RowGroupSize Bytes `key:"row_group_size" default:"64MiB" range:"1MiB..1GiB"`
+	// Bytes of one page.
+	PageSize Bytes `key:"page_size" default:"1MiB" range:"4KiB..64MiB"`
+	// Column that keeps, as JSON text, the fields that the schema has no column for. They
+	// are left out and counted if not given.
+	ExtraColumn string `key:"extra_column" match:"^[^\\x00-\\x1f]{1,128}$" shape:"1 to 128 printable characters"`
+}
+
+// Schema is `inferred`, or the columns. An inferred schema is kept for the
+// delivery stream and only ever widens, so that all its files fit together.
+type Schema struct {
+	_ struct{} `scalar:"words:inferred"`
+	// Declared columns, in their order.
+	Columns []Column `key:"columns" required:"yes"`
+}
+
+// Inferred reports whether the schema is found from the records.
+func (s Schema) Inferred() bool { return len(s.Columns) == 0 }
+
+// Column is one declared column.
+type Column struct {
+	// Field of the record.
+	Name string `key:"name" required:"yes" match:"^[^\\x00-\\x1f]{1,255}$" shape:"1 to 255 printable characters"`
+	// Type of its values.
+	Type string `key:"type" required:"yes"`
+	// Whether a record may lack it. A record that lacks another one fails.
+	Optional bool `key:"optional" default:"true"`
+}
+
+// Kind names the format: ndjson, raw, csv or parquet.
+func (f Format) Kind() string {
+	switch {
+	case f.Raw != nil:
+		return "raw"
+	case f.CSV != nil:
+		return "csv"
+	case f.Parquet != nil:
+		return "parquet"
+	default:
+		return "ndjson"
+	}
+}

@@ -1,0 +1,169 @@
+package config
+
+import (
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// output is one place that the daemon writes objects to.
+type output struct {
+	at       string // its path in the file
+	errors   bool   // an error output: several may share one place
+	place    string // what two outputs must not have in common
+	dir      string // absolute directory, for Dir
+	suffixes []string
+}
+
+// outputs checks that no two outputs write to the same place, that none writes
+// into the data directory, and that no file source follows what is written.
+func (k *checker) outputs() {
+	var all []output
+	for _, name := range k.c.deliveryNames() {
+		all = append(all, k.outputsOf(name, k.c.DeliveryStreams[name])...)
+	}
+	dataDir := absolute(k.c.DataDir)
+	first := map[string]output{}
+	for _, o := range all {
+		if o.dir != "" && (o.dir == dataDir || strings.HasPrefix(o.dir, withSlash(dataDir))) {
+			k.report(o.at+".path", "lies in data_dir, which belongs to the daemon alone; choose another directory")
+		}
+		other, taken := first[o.place]
+		if !taken {
+			first[o.place] = o
+			continue
+		}
+		if !o.errors || !other.errors {
+			there := k.c.problemAt(other.at, "")
+			k.report(o.at, "writes to the same place as %s in line %d; give one of them another %s",
+				other.at, there.Line, map[bool]string{true: "path or prefix", false: "bucket or prefix"}[o.dir != ""])
+		}
+	}
+	all = append(all, output{at: "data_dir", dir: dataDir, suffixes: []string{"", ".journal", ".seg", ".wal", ".json"}})
+	for _, name := range k.c.deliveryNames() {
+		if f := k.c.DeliveryStreams[name].Source.File; f != nil {
+			k.loops(Path("delivery_streams", name, "source", "file"), f, all)
+		}
+	}
+}
+
+// outputsOf lists what the file tells a delivery stream to write to. The
+// default error output is not among them: it lies in a folder of its own.
+func (k *checker) outputsOf(name string, s *DeliveryStream) []output {
+	at := Path("delivery_streams", name)
+	suffixes := objectSuffixes(s.Format, s.Compression)
+	var list []output
+	add := func(at string, s3 *S3, dir *Dir, suffixes []string, errors bool) {
+		if s3 != nil && s3.Bucket != "" {
+			endpoint := strings.ToLower(strings.TrimRight(s3.Endpoint, "/"))
+			list = append(list, output{at: at + ".s3", errors: errors, place: "s3 " + endpoint + "/" + s3.Bucket + "/" + s3.Prefix})
+		}
+		if dir != nil && dir.Path != "" {
+			abs := absolute(dir.Path)
+			if dir.Extension != "" {
+				suffixes = []string{dir.Extension}
+			}
+			list = append(list, output{at: at + ".dir", errors: errors, place: "dir " + withSlash(abs) + dir.Prefix, dir: abs, suffixes: suffixes})
+		}
+	}
+	add(at+".destination", s.Destination.S3, s.Destination.Dir, suffixes, false)
+	if k.c.Given(at + ".errors") {
+		add(at+".errors", s.Errors.S3, s.Errors.Dir, objectSuffixes(Format{}, "none"), true)
+	}
+	if s.Backup != nil {
+		add(at+".backup", s.Backup.S3, s.Backup.Dir, objectSuffixes(Format{}, s.Backup.Compression), false)
+	}
+	return list
+}
+
+// objectSuffixes lists how the names of objects may end.
+func objectSuffixes(f Format, compression string) []string {
+	if f.Parquet != nil {
+		return []string{".parquet"}
+	}
+	ending := map[string]string{"gzip": ".gz", "zstd": ".zst", "snappy": ".snappy"}[compression]
+	var list []string
+	for _, s := range []string{"", ".json", ".ndjson", ".jsonl", ".csv", ".raw"} {
+		list = append(list, s+ending)
+	}
+	return list
+}
+
+// loops finds include globs that would follow what a delivery stream or the
+// daemon itself writes: each record would come back for ever.
+func (k *checker) loops(at string, f *FileSource, outputs []output) {
+	var exclude [][]string
+	for _, g := range f.Exclude {
+		exclude = append(exclude, pathParts(absolute(g)))
+	}
+	for i, include := range f.Include {
+		if include == "" {
+			continue
+		}
+		glob := pathParts(absolute(include))
+		for _, o := range outputs {
+			if o.dir == "" || !o.read(glob, exclude) {
+				continue
+			}
+			p := pathIndex(at+".include", i)
+			k.report(p, "%s matches what %s writes, so that records would come back; narrow it, or name the directory under exclude",
+				k.show(p, include), o.at)
+			break
+		}
+	}
+}
+
+// read reports whether a glob reads an object of the output at any usual depth.
+func (o output) read(glob []string, exclude [][]string) bool {
+	const depth = 8
+	if !mayReach(glob, pathParts(o.dir)) {
+		return false
+	}
+	for _, suffix := range o.suffixes {
+		parts := pathParts(o.dir)
+		for range depth {
+			object := append(parts[:len(parts):len(parts)], "name-1-2026-08-01-10-00-00-0123456789abcdef"+suffix)
+			excluded := false
+			for _, e := range exclude {
+				excluded = excluded || matchPath(e, object)
+			}
+			if !excluded && matchPath(glob, object) {
+				return true
+			}
+			parts = append(parts, "2026")
+		}
+	}
+	return false
+}
+
+// mayReach reports whether a glob can match something below a directory, by
+// looking at the parts of the two that face each other. It spares nearly all
+// pairs of a large file the full comparison.
+func mayReach(glob, dir []string) bool {
+	for i, part := range dir {
+		if i >= len(glob) {
+			return false
+		}
+		if glob[i] == "**" {
+			return true
+		}
+		if ok, err := path.Match(glob[i], part); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// absolute makes a path absolute and clean. If the working directory is
+// unknown, clean has to do.
+func absolute(name string) string {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		abs = filepath.Clean(name)
+	}
+	return filepath.ToSlash(abs)
+}
+
+func pathParts(name string) []string { return strings.Split(strings.Trim(name, "/"), "/") }
+
+func withSlash(name string) string { return strings.TrimSuffix(name, "/") + "/" }
