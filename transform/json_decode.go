@@ -65,11 +65,18 @@ func (d *decoder) decode() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.space()
-	if d.i < len(d.s) {
-		return nil, d.fail(d.i, "%s after the value", d.found())
+	if err := d.end(); err != nil {
+		return nil, err
 	}
 	return v, nil
+}
+
+func (d *decoder) end() error {
+	d.space()
+	if d.i < len(d.s) {
+		return d.fail(d.i, "%s after the value", d.found())
+	}
+	return nil
 }
 
 func (d *decoder) space() {
@@ -136,19 +143,10 @@ func (d *decoder) object() (any, error) {
 		return m, nil
 	}
 	for {
-		if d.i >= len(d.s) || d.s[d.i] != '"' {
-			return nil, d.fail(d.i, "%s where a key should start", d.found())
-		}
-		k, err := d.str()
+		k, err := d.key()
 		if err != nil {
 			return nil, err
 		}
-		d.space()
-		if d.i >= len(d.s) || d.s[d.i] != ':' {
-			return nil, d.fail(d.i, "%s where a colon should follow the key", d.found())
-		}
-		d.i++
-		d.space()
 		v, err := d.value()
 		if err != nil {
 			return nil, err
@@ -160,6 +158,24 @@ func (d *decoder) object() (any, error) {
 			return m, nil
 		}
 	}
+}
+
+// key passes a key, its colon and the space around.
+func (d *decoder) key() (string, error) {
+	if d.i >= len(d.s) || d.s[d.i] != '"' {
+		return "", d.fail(d.i, "%s where a key should start", d.found())
+	}
+	k, err := d.str()
+	if err != nil {
+		return "", err
+	}
+	d.space()
+	if d.i >= len(d.s) || d.s[d.i] != ':' {
+		return "", d.fail(d.i, "%s where a colon should follow the key", d.found())
+	}
+	d.i++
+	d.space()
+	return k, nil
 }
 
 func (d *decoder) array() (any, error) {

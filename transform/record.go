@@ -63,6 +63,15 @@ func (r *Record) SetData(b []byte) {
 	r.Forget()
 }
 
+// SetEncoding replaces the bytes by others that stand for the same JSON value,
+// and keeps the value if it was decoded.
+func (r *Record) SetEncoding(b []byte) {
+	if r.fresh() {
+		r.from = b
+	}
+	r.Data = b
+}
+
 // SetValue replaces the content with v, encoded as AppendJSON does. The record
 // keeps v. If v cannot be encoded the record stays as it was.
 func (r *Record) SetValue(v any) error {
