@@ -31,6 +31,9 @@ func (apache) names() []string {
 }
 
 func (apache) members(dst, s []byte) ([]byte, mismatch) {
+	if n := bytes.IndexByte(s, '\n'); n >= 0 {
+		return dst, mismatch{n, "more than one line"}
+	}
 	hostEnd := bytes.IndexByte(s, ' ')
 	if hostEnd <= 0 {
 		return dst, mismatch{0, "no client address with a space behind it"}
