@@ -3,6 +3,8 @@ package sinks
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -77,4 +79,24 @@ func (e *PartialError) Error() string {
 		return fmt.Sprintf("%d documents not taken, one of them (%d): %v", len(e.Failed), i, err)
 	}
 	return "no document failed"
+}
+
+// MaxRetryAfter bounds Error.After: a destination cannot ask for more.
+const MaxRetryAfter = time.Hour
+
+// RetryAfter reads the header Retry-After of an HTTP answer, in seconds or as a
+// date, for Error.After: 0 if it is not there or not valid, at most
+// MaxRetryAfter.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	var d time.Duration
+	if s, err := strconv.ParseUint(v, 10, 32); err == nil {
+		d = time.Duration(s) * time.Second
+	} else if at, err := http.ParseTime(v); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), MaxRetryAfter)
 }
