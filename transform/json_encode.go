@@ -136,7 +136,7 @@ const hexDigits = "0123456789abcdef"
 func AppendString[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := plain(s, 0); i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' {
@@ -160,8 +160,8 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 			default:
 				dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 			}
-			i++
-			start = i
+			start = i + 1
+			i = plain(s, start)
 			continue
 		}
 		r, n := decodeRune(s[i:])
@@ -176,6 +176,22 @@ func AppendString[S string | []byte](dst []byte, s S) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// plain returns an index at or before the first byte from i on that needs a
+// look, eight bytes a step: the tests for a control character, a quote, a
+// backslash and a byte beyond ASCII work on all eight at once.
+func plain[S string | []byte](s S, i int) int {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		if ((x-ones*' ')|(quote-ones)|(slash-ones)|x)&high != 0 {
+			break
+		}
+	}
+	return i
 }
 
 func decodeRune[S string | []byte](s S) (rune, int) {

@@ -137,18 +137,23 @@ func appendUserTime(dst, s []byte, i int) ([]byte, int, mismatch) {
 // whether the field has escapes. Quotes inside are escaped by servers, but not
 // by all that imitate them, so ends looks at what follows.
 func quoteEnd(s []byte, ends func(rest []byte) bool) (n int, escaped bool) {
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			escaped = true
-			i++
-		case '"':
-			if ends(s[i+1:]) {
-				return i, escaped
-			}
+	for i := 0; ; {
+		n := bytes.IndexByte(s[i:], '"')
+		if n < 0 {
+			return -1, escaped || bytes.IndexByte(s, '\\') >= 0
 		}
+		if b := bytes.IndexByte(s[i:i+n], '\\'); b >= 0 {
+			escaped = true
+			if i += b + 2; i > len(s) {
+				return -1, true
+			}
+			continue
+		}
+		if i += n; ends(s[i+1:]) {
+			return i, escaped
+		}
+		i++
 	}
-	return -1, escaped
 }
 
 func statusFollows(rest []byte) bool {
