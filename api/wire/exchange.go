@@ -123,7 +123,7 @@ func (x *exchange) readBody() ([]byte, *Error) {
 	}
 	size := int64(firstBytes)
 	if length > 0 {
-		size = min(length, believed)
+		size = min(length+1, believed) // one more, to see the end
 	}
 	buf, ok := x.room(x.scratch.body[:0], size)
 	extended := int64(0)

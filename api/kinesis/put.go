@@ -1,0 +1,188 @@
+package kinesis
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/firehosed/firehosed/api/wire"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// putRecord appends one record. The answer is sent when the record is durable.
+func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
+	in := r.Input
+	t, err := s.target(in)
+	if err != nil {
+		return err
+	}
+	a, err := s.attributesOf(t.name)
+	if err != nil {
+		return err
+	}
+	b := s.batch(1)
+	defer s.release(b)
+	rec, err := s.newRecord(in, 0, t, a.recordBytes())
+	if err != nil {
+		return err
+	}
+	b.Records = append(b.Records, rec)
+	if floor := in.Get("SequenceNumberForOrdering"); floor.Present() {
+		// Numbers of a shard only ever grow, so every number that was given out
+		// is lower than the next. One from the future was not.
+		n, err := streams.ParseSequenceNumber(floor.Text())
+		if err != nil || n.Arrival > s.clock().Unix()+1 {
+			return wire.Errorf(codeArgument, "ExclusiveMinimumSequenceNumber %s used in PutRecord on stream %s under account %s is invalid.",
+				floor.Text(), t.label, s.account)
+		}
+	}
+	if in.Get("DryRun").Bool(false) {
+		if _, err := s.describe(t); err != nil {
+			return err
+		}
+		return dryRun(in)
+	}
+	refused, err := s.throttled(t, b)
+	if err != nil {
+		return err
+	}
+	if refused != nil {
+		return wire.Errorf(codeThroughput, "%s", s.rateExceeded(refused[0], t))
+	}
+	res, err := s.engine.Append(ctx, t.name, b)
+	if err != nil {
+		return s.translate(err, t)
+	}
+	// The record is durable: from here on the client may be told so.
+	out.BeginObject()
+	encodePlaced(out, &res.Placed[0], res)
+	out.EndObject()
+	return nil
+}
+
+// putRecords appends up to 500 records as one durable unit. Without limits on
+// the stream they are all taken or the request fails as a whole, in a way that
+// SDKs try again by themselves.
+func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
+	in := r.Input
+	t, err := s.target(in)
+	if err != nil {
+		return err
+	}
+	a, err := s.attributesOf(t.name)
+	if err != nil {
+		return err
+	}
+	records := in.Get("Records")
+	b := s.batch(records.Len())
+	defer s.release(b)
+	total, limit := 0, a.recordBytes()
+	for v := range records.Items() {
+		rec, err := s.newRecord(v, len(b.Records)+1, t, limit)
+		if err != nil {
+			return err
+		}
+		if total += len(rec.Data) + len(rec.PartitionKey); total > maxPutBytes {
+			return wire.Errorf(codeArgument, "Records size exceeds 10 MB limit")
+		}
+		b.Records = append(b.Records, rec)
+	}
+	if in.Get("DryRun").Bool(false) {
+		if _, err := s.describe(t); err != nil {
+			return err
+		}
+		return dryRun(in)
+	}
+	refused, err := s.throttled(t, b)
+	if err != nil {
+		return err
+	}
+	var res streams.Result
+	if len(b.Records) > 0 {
+		if res, err = s.engine.Append(ctx, t.name, b); err != nil {
+			return s.translate(err, t)
+		}
+	}
+	// What has a place is durable: from here on the client may be told so.
+	out.Grow(64 + 130*records.Len())
+	out.BeginObject()
+	out.IntMember("FailedRecordCount", int64(len(refused)))
+	out.Key("Records")
+	out.BeginList()
+	placed := 0
+	for i := range records.Len() {
+		out.BeginObject()
+		if shard, ok := refused[i]; ok {
+			out.StringMember("ErrorCode", codeThroughput)
+			out.StringMember("ErrorMessage", s.rateExceeded(shard, t))
+		} else {
+			encodePlaced(out, &res.Placed[placed], res)
+			placed++
+		}
+		out.EndObject()
+	}
+	out.EndList()
+	out.EndObject()
+	return nil
+}
+
+func encodePlaced(out *wire.Encoder, p *streams.Placed, res streams.Result) {
+	n := streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, res.Arrival)
+	out.Key("SequenceNumber")
+	out.Text(n.Append)
+	out.Key("ShardId")
+	out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
+}
+
+// appendShardID appends the id as its String does, without allocating.
+func appendShardID(b []byte, id streams.ShardID) []byte {
+	b = append(b, "shardId-000000000000"...)
+	for i, d := len(b)-1, uint32(id); d > 0; i, d = i-1, d/10 {
+		b[i] = '0' + byte(d%10)
+	}
+	return b
+}
+
+// newRecord reads a record. Its data stay in the memory of the request. place
+// is where it stands in a list, from 1, or 0 for a record alone.
+func (s *Service) newRecord(v wire.Value, place int, t target, limit int) (streams.NewRecord, error) {
+	rec := streams.NewRecord{
+		PartitionKey: v.Get("PartitionKey").Text(),
+		Data:         v.Get("Data").Bytes(),
+	}
+	if len(rec.Data) > limit {
+		path := "data"
+		if place > 0 {
+			path = fmt.Sprintf("records.%d.member.data", place)
+		}
+		return rec, wire.Violation(path, fmt.Sprintf("Member must have length less than or equal to %d", limit))
+	}
+	if size := len(rec.Data) + len(rec.PartitionKey); size > limit {
+		return rec, wire.Errorf(codeArgument, "A record for stream %s under account %s has %d bytes of data and partition key together. The limit of the stream is %d.",
+			t.label, s.account, size, limit)
+	}
+	if key := v.Get("ExplicitHashKey"); key.Present() {
+		var err error
+		if rec.HashKey, err = streams.ParseHashKey(key.Text()); err != nil {
+			return rec, wire.Errorf(codeArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", key.Text())
+		}
+		rec.Explicit = true
+	}
+	return rec, nil
+}
+
+// batch returns an empty batch with room for n records.
+func (s *Service) batch(n int) *streams.Batch {
+	b := s.batches.Get().(*streams.Batch)
+	if cap(b.Records) < n {
+		b.Records = make([]streams.NewRecord, 0, n)
+	}
+	return b
+}
+
+// release gives a batch back. The engine does not keep it, and its data belong
+// to the request.
+func (s *Service) release(b *streams.Batch) {
+	clear(b.Records[:cap(b.Records)])
+	b.Records = b.Records[:0]
+	s.batches.Put(b)
+}

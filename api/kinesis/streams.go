@@ -1,0 +1,283 @@
+package kinesis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/firehosed/firehosed/api/wire"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// createStream makes a stream. It is ACTIVE, and survives a crash, when the
+// call returns; clients that wait for that see it at once.
+func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Encoder) error {
+	in := r.Input
+	name := in.Get("StreamName").Text()
+	t := target{name: name, label: name}
+	a := attributes{
+		OnDemand:  in.Get("StreamModeDetails").Get("StreamMode").Text() == "ON_DEMAND",
+		RecordKiB: int(in.Get("MaxRecordSizeInKiB").Int(0)),
+		WarmMiBps: int(in.Get("WarmThroughputMiBps").Int(0)),
+	}
+	if a.RecordKiB == defaultRecordBytes>>10 {
+		a.RecordKiB = 0
+	}
+	for key, value := range in.Get("Tags").Pairs() {
+		if a.Tags == nil {
+			a.Tags = map[string]string{}
+		}
+		a.Tags[key] = value.Text()
+	}
+	shards := int(in.Get("ShardCount").Int(0))
+	switch {
+	case a.OnDemand:
+		shards = onDemandShards
+	case shards == 0:
+		return wire.Errorf(wire.CodeValidation, "1 validation error detected: Value null at 'shardCount' failed to satisfy constraint: Member must not be null")
+	}
+	// One creation at a time, so that the count of shards holds and attributes
+	// are never written over those of another stream of this name.
+	s.creations.Lock()
+	defer s.creations.Unlock()
+	if _, err := s.engine.Describe(name); err == nil {
+		return s.translate(streams.ErrExists, t)
+	}
+	if err := s.roomForShards(shards); err != nil {
+		return err
+	}
+	if err := s.setAttributes(ctx, name, a); err != nil {
+		return s.translate(err, t)
+	}
+	if _, err := s.engine.Create(ctx, streams.StreamSpec{Name: name, Shards: shards}); err != nil {
+		return s.translate(err, t)
+	}
+	return nil
+}
+
+// roomForShards refuses more open shards than the account may have.
+func (s *Service) roomForShards(more int) error {
+	open := 0
+	for _, info := range s.engine.List() {
+		if full, err := s.engine.Describe(info.Name); err == nil {
+			open += openShards(full)
+		}
+	}
+	if open+more <= s.shards {
+		return nil
+	}
+	return wire.Errorf(codeLimit, "This request would exceed the shard limit for the account %s in %s. "+
+		"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d. "+
+		"Refer to the AWS Service Limits page (https://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) "+
+		"for current limits and how to request higher limits.", s.account, s.region, open, s.shards, more)
+}
+
+func openShards(info streams.StreamInfo) int {
+	n := 0
+	for i := range info.Shards {
+		if !info.Shards[i].Closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Service) deleteStream(ctx context.Context, r *wire.Request, _ *wire.Encoder) error {
+	t, err := s.target(r.Input)
+	if err != nil {
+		return err
+	}
+	if _, err := s.describe(t); err != nil {
+		return err
+	}
+	if s.declared(t.name) {
+		return wire.Errorf(codeInUse, "Stream %s under account %s is declared in the configuration file of this server. Remove it there.", t.label, s.account)
+	}
+	s.creations.Lock()
+	defer s.creations.Unlock()
+	if err := s.engine.Delete(ctx, t.name); err != nil {
+		return s.translate(err, t)
+	}
+	// What is left over after a crash here is overwritten by the next creation.
+	return s.translateDone(s.setAttributes(ctx, t.name, attributes{}), t)
+}
+
+// translateDone is translate for an error that may be nil.
+func (s *Service) translateDone(err error, t target) error {
+	if err == nil {
+		return nil
+	}
+	return s.translate(err, t)
+}
+
+// describeStream lists a page of shards, up to 100. Closed shards are listed
+// for as long as their records can be read.
+func (s *Service) describeStream(_ context.Context, r *wire.Request, out *wire.Encoder) error {
+	in := r.Input
+	t, err := s.target(in)
+	if err != nil {
+		return err
+	}
+	info, err := s.describe(t)
+	if err != nil {
+		return err
+	}
+	a, err := s.attributesOf(t.name)
+	if err != nil {
+		return err
+	}
+	shards := s.retained(info)
+	if after := in.Get("ExclusiveStartShardId"); after.Present() {
+		id, err := streams.ParseShardID(after.Text())
+		if err != nil {
+			return s.shardNotFound(after.Text(), t)
+		}
+		shards = shardsAfter(shards, id)
+	}
+	limit := min(int(in.Get("Limit").Int(maxPageDescribe)), maxPageDescribe)
+	more := len(shards) > limit
+	if more {
+		shards = shards[:limit]
+	}
+	out.BeginObject()
+	out.Key("StreamDescription")
+	out.BeginObject()
+	s.encodeStream(out, info, a)
+	out.Key("Shards")
+	encodeShards(out, shards)
+	out.BoolMember("HasMoreShards", more)
+	out.EndObject()
+	out.EndObject()
+	return nil
+}
+
+func (s *Service) describeStreamSummary(_ context.Context, r *wire.Request, out *wire.Encoder) error {
+	t, err := s.target(r.Input)
+	if err != nil {
+		return err
+	}
+	info, err := s.describe(t)
+	if err != nil {
+		return err
+	}
+	a, err := s.attributesOf(t.name)
+	if err != nil {
+		return err
+	}
+	out.BeginObject()
+	out.Key("StreamDescriptionSummary")
+	out.BeginObject()
+	s.encodeStream(out, info, a)
+	out.IntMember("OpenShardCount", int64(openShards(info)))
+	out.IntMember("ConsumerCount", 0)
+	out.IntMember("MaxRecordSizeInKiB", int64(a.recordBytes()>>10))
+	if a.WarmMiBps > 0 {
+		out.Key("WarmThroughput")
+		out.BeginObject()
+		out.IntMember("TargetMiBps", int64(a.WarmMiBps))
+		out.IntMember("CurrentMiBps", int64(a.WarmMiBps))
+		out.EndObject()
+	}
+	out.EndObject()
+	out.EndObject()
+	return nil
+}
+
+// encodeStream writes what both descriptions have. There is no StreamId: SDKs
+// would build other host names from it.
+func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a attributes) {
+	out.StringMember("StreamName", info.Name)
+	out.StringMember("StreamARN", s.StreamARN(info.Name))
+	out.StringMember("StreamStatus", string(info.Status))
+	encodeMode(out, a)
+	out.IntMember("RetentionPeriodHours", int64(info.Retention.Hours()))
+	out.TimeMember("StreamCreationTimestamp", info.Created)
+	out.Key("EnhancedMonitoring")
+	out.BeginList()
+	out.BeginObject()
+	out.Key("ShardLevelMetrics")
+	out.BeginList()
+	out.EndList()
+	out.EndObject()
+	out.EndList()
+	out.StringMember("EncryptionType", "NONE")
+}
+
+func encodeMode(out *wire.Encoder, a attributes) {
+	out.Key("StreamModeDetails")
+	out.BeginObject()
+	out.StringMember("StreamMode", a.mode())
+	out.EndObject()
+}
+
+// listStreams lists a page of streams by name, up to 100, from after
+// ExclusiveStartStreamName or the name in NextToken.
+func (s *Service) listStreams(_ context.Context, r *wire.Request, out *wire.Encoder) error {
+	in := r.Input
+	after := in.Get("ExclusiveStartStreamName").Text()
+	if token := in.Get("NextToken"); token.Present() {
+		contents, ok := s.tokens.open(tokenListStreams, token.Text())
+		f := fields{b: contents}
+		name := f.text()
+		if !ok || !f.done() {
+			return wire.Errorf(codeArgument, "Invalid NextToken.")
+		}
+		if after != "" && after != name {
+			return wire.Errorf(codeArgument, "NextToken and ExclusiveStartStreamName cannot be provided together.")
+		}
+		after = name
+	}
+	all := s.engine.List()
+	slices.SortFunc(all, func(a, b streams.StreamInfo) int { return strings.Compare(a.Name, b.Name) })
+	all = slices.DeleteFunc(all, func(i streams.StreamInfo) bool { return i.Internal() || after != "" && i.Name <= after })
+	limit := min(int(in.Get("Limit").Int(maxPageDescribe)), maxPageDescribe)
+	more := len(all) > limit
+	if more {
+		all = all[:limit]
+	}
+	out.BeginObject()
+	out.Key("StreamNames")
+	out.BeginList()
+	for _, info := range all {
+		out.String(info.Name)
+	}
+	out.EndList()
+	out.Key("StreamSummaries")
+	out.BeginList()
+	for _, info := range all {
+		a, err := s.attributesOf(info.Name)
+		if err != nil {
+			return err
+		}
+		out.BeginObject()
+		out.StringMember("StreamName", info.Name)
+		out.StringMember("StreamARN", s.StreamARN(info.Name))
+		out.StringMember("StreamStatus", string(info.Status))
+		encodeMode(out, a)
+		out.TimeMember("StreamCreationTimestamp", info.Created)
+		out.EndObject()
+	}
+	out.EndList()
+	out.BoolMember("HasMoreStreams", more)
+	if more {
+		out.StringMember("NextToken", s.tokens.seal(tokenListStreams, appendText(nil, all[len(all)-1].Name)))
+	}
+	out.EndObject()
+	return nil
+}
+
+// findShard returns a shard of a stream by the name a client gave.
+func findShard(info streams.StreamInfo, name string) (*streams.ShardInfo, error) {
+	id, err := streams.ParseShardID(name)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := slices.BinarySearchFunc(info.Shards, id, func(sh streams.ShardInfo, id streams.ShardID) int {
+		return int(int64(sh.ID) - int64(id))
+	})
+	if !ok {
+		return nil, errors.New("no such shard")
+	}
+	return &info.Shards[i], nil
+}
