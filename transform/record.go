@@ -75,7 +75,7 @@ func (r *Record) SetEncoding(b []byte) {
 // SetValue replaces the content with v, encoded as AppendJSON does. The record
 // keeps v. If v cannot be encoded the record stays as it was.
 func (r *Record) SetValue(v any) error {
-	e := encoder{}
+	e := encoder{b: make([]byte, 0, len(r.Data)+64)} // a guess: most values come from what is here
 	if err := e.value(v, 0); err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
