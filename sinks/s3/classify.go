@@ -34,6 +34,7 @@ var codes = map[string]verdict{
 	"AllAccessDisabled":                  {sinks.Fix, "the account or bucket is disabled"},
 	"AccountProblem":                     {sinks.Fix, "the account has a problem"},
 	"InvalidAccessKeyId":                 {sinks.Fix, "the store does not know the access key"},
+	"XAdminUserNotFound":                 {sinks.Fix, "the store does not know the access key"},
 	"SignatureDoesNotMatch":              {sinks.Fix, "the secret access key is wrong, or a proxy changes requests"},
 	"InvalidToken":                       {sinks.Fix, "the session token is wrong"},
 	"ExpiredToken":                       {sinks.Fix, "the session token has expired"},
@@ -134,7 +135,7 @@ func (s *Sink) classify(ctx context.Context, what string, err error) error {
 		return failure(sinks.Fix, "NoCredentials", "no credentials: "+creds.Error())
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid):
 		return failure(sinks.Fix, "Certificate", "the store's certificate is not trusted: "+reason(err))
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return failure(sinks.Fix, "NoTLS", "the store does not speak TLS: use http:// in the endpoint")
 	}
 	var timeout net.Error

@@ -116,6 +116,7 @@ type Sink struct {
 	transport *http.Transport
 	log       *slog.Logger
 	chunks    sync.Pool // of *chunk
+	maxParts  int32     // MaxParts, but in tests
 	// plain is set once the store said that it knows no conditional writes.
 	plain  atomic.Bool
 	closed atomic.Bool
@@ -142,7 +143,7 @@ func New(ctx context.Context, opt Options) (*Sink, error) {
 		}
 		cfg.Region = "us-east-1"
 	}
-	s := &Sink{opt: opt, transport: newTransport(opt.HTTP)}
+	s := &Sink{opt: opt, transport: newTransport(opt.HTTP), maxParts: MaxParts}
 	s.opt.Region = cfg.Region
 	s.log = opt.Logger.With("sink", s.String())
 	s.chunks.New = func() any { return new(chunk) }
@@ -272,8 +273,9 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// Check asks for the bucket (HeadBucket). The credentials need s3:ListBucket
-// for it, which a Put does not.
+// Check asks for the bucket (HeadBucket), for which the credentials need
+// s3:ListBucket; a Put does not. If the answer is no, it asks once more in a
+// way that has the store say why.
 func (s *Sink) Check(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
@@ -281,7 +283,13 @@ func (s *Sink) Check(ctx context.Context) error {
 	_, err := timed(ctx, s, func(ctx context.Context) (*s3.HeadBucketOutput, error) {
 		return s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.opt.Bucket})
 	})
-	return s.classify(ctx, "find the bucket", err)
+	if err != nil && statusOf(err) != 0 && ctx.Err() == nil {
+		// The answer to a HEAD has no body, and so no code and no words.
+		_, err = timed(ctx, s, func(ctx context.Context) (*s3.ListObjectsV2Output, error) {
+			return s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &s.opt.Bucket, MaxKeys: aws.Int32(1)})
+		})
+	}
+	return s.classify(ctx, "find the bucket (needs s3:ListBucket)", err)
 }
 
 func (s *Sink) ready(ctx context.Context) error {

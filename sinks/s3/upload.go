@@ -91,11 +91,11 @@ func (u *upload) what() string { return fmt.Sprintf("store %q", u.o.Key) }
 
 // send hands the part that was filled to a goroutine and begins the next one.
 func (u *upload) send() error {
-	if u.number > MaxParts {
+	if u.number > u.s.maxParts {
 		return &sinks.Error{
 			Class: sinks.Fix, Code: "TooManyParts",
 			Err: fmt.Errorf("%s: %q has more than %d parts of %d bytes; raise the part size or let buffers close earlier",
-				u.s, u.o.Key, MaxParts, u.s.opt.PartBytes),
+				u.s, u.o.Key, u.s.maxParts, u.s.opt.PartBytes),
 		}
 	}
 	if u.id == "" {
