@@ -16,7 +16,7 @@ RUN go mod download
 COPY . .
 ARG VERSION=dev
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/firehosed ./cmd/firehosed \
- && mkdir -p /out/state /out/etc \
+ && mkdir -p /out/etc /out/var/firehosed && chmod 0700 /out/var/firehosed \
  && cp deploy/config.yaml /out/etc/config.yaml \
  && chmod 0644 /out/etc/config.yaml
 
@@ -27,8 +27,8 @@ COPY --from=build /usr/local/go/lib/time/zoneinfo.zip /zoneinfo.zip
 ENV ZONEINFO=/zoneinfo.zip
 COPY --from=build /out/firehosed /firehosed
 COPY --from=build /out/etc/config.yaml /etc/firehosed/config.yaml
-# An empty folder of the right owner: a new volume takes both from it.
-COPY --from=build --chown=65532:65532 --chmod=0700 /out/state /var/lib/firehosed
+# An empty folder with owner and mode: a new volume takes both from it.
+COPY --from=build --chown=65532:65532 /out/var/ /var/lib/
 USER 65532:65532
 WORKDIR /var/lib/firehosed
 VOLUME /var/lib/firehosed
