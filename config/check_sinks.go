@@ -38,6 +38,10 @@ func (k *checker) objectSinks(at string, s3 *S3, dir *Dir) {
 		k.address(p+".endpoint", s3.Endpoint)
 		k.credentials(p, s3.AccessKey, s3.SecretKey, s3.SessionToken, s3.Profile)
 		k.prefix(p+".prefix", s3.Prefix)
+		k.path(p+".ca_file", s3.CAFile)
+		if s3.KMSKeyID != "" && !strings.HasPrefix(s3.Encryption, "aws:kms") {
+			k.report(p+".kms_key_id", "needs encryption: aws:kms or aws:kms:dsse beside it")
+		}
 	}
 	if dir != nil {
 		k.path(at+".dir.path", dir.Path)

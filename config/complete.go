@@ -64,13 +64,13 @@ func (c *Config) defaultErrors(name string, s *DeliveryStream) *ErrorOutput {
 	case d.S3 != nil:
 		s3 := *d.S3
 		s3.Prefix, s3.Extension = literalFolder(s3.Prefix)+"errors/", ""
-		return &ErrorOutput{S3: &s3}
+		return &ErrorOutput{Compression: "none", S3: &s3}
 	case d.Dir != nil:
 		dir := *d.Dir
 		dir.Prefix, dir.Extension = literalFolder(dir.Prefix)+"errors/", ""
-		return &ErrorOutput{Dir: &dir}
+		return &ErrorOutput{Compression: "none", Dir: &dir}
 	}
-	return &ErrorOutput{Dir: &Dir{Path: filepath.Join(c.DataDir, "errors", name)}}
+	return &ErrorOutput{Compression: "none", Dir: &Dir{Path: filepath.Join(c.DataDir, "errors", name)}}
 }
 
 // literalFolder returns the folders at the beginning of a prefix that are the

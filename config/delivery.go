@@ -12,9 +12,10 @@ type DeliveryStream struct {
 	// What objects look like inside: a word (`format: ndjson`) or a mapping with one key.
 	// Only for destinations that hold objects.
 	Format Format `key:"format" otherwise:"ndjson"`
-	// Compression of whole objects. Parquet compresses inside the file and needs none
-	// here.
-	Compression string `key:"compression" default:"none" enum:"none|gzip|zstd|snappy" later:"hadoop_snappy|zip"`
+	// Compression of whole objects. snappy is the framing of the snappy tools,
+	// snappy_xerial that of snappy-java, which Firehose calls Snappy. Parquet compresses
+	// inside the file and needs none here.
+	Compression string `key:"compression" default:"none" enum:"none|gzip|zstd|snappy|snappy_xerial" later:"hadoop_snappy|zip"`
 	// Where records go.
 	Destination Destination `key:"destination" required:"yes"`
 	// How a destination that does not take records is tried again.
@@ -51,9 +52,11 @@ type Retry struct {
 	GiveUpAfter Duration `key:"give_up_after" default:"0s" range:"0s..168h"`
 }
 
-// ErrorOutput is where failed records go: exactly one of its keys. Without a
+// ErrorOutput is where failed records go: exactly one of s3 and dir. Without a
 // prefix there is a folder for each kind of failure.
 type ErrorOutput struct {
+	// Compression of the objects.
+	Compression string `key:"compression" default:"none" enum:"none|gzip|zstd|snappy|snappy_xerial" later:"hadoop_snappy|zip"`
 	// Failed records go to a bucket.
 	S3 *S3 `key:"s3" choice:"sink"`
 	// Failed records go to a directory.
@@ -65,7 +68,7 @@ type Backup struct {
 	// Which records: all of them.
 	Mode string `key:"mode" default:"all" enum:"all" later:"failed"`
 	// Compression of the objects.
-	Compression string `key:"compression" default:"none" enum:"none|gzip|zstd|snappy" later:"hadoop_snappy|zip"`
+	Compression string `key:"compression" default:"none" enum:"none|gzip|zstd|snappy|snappy_xerial" later:"hadoop_snappy|zip"`
 	// The backup goes to a bucket.
 	S3 *S3 `key:"s3" choice:"sink"`
 	// The backup goes to a directory.

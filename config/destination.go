@@ -40,6 +40,12 @@ type S3 struct {
 	Profile string `key:"profile"`
 	// Larger objects are sent in parts of this size. S3 takes 10,000 parts.
 	PartSize Bytes `key:"part_size" default:"8MiB" range:"5MiB..1GiB"`
+	// Server-side encryption to ask for; that of the bucket if not given.
+	Encryption string `key:"encryption" enum:"AES256|aws:kms|aws:kms:dsse"`
+	// Key for aws:kms and aws:kms:dsse; that of the account if not given.
+	KMSKeyID string `key:"kms_key_id" match:"^[a-zA-Z0-9:/_-]{1,1000}$" shape:"a key id, key ARN or alias"`
+	// File with certificates (PEM) to believe in instead of those of the system.
+	CAFile string `key:"ca_file"`
 	// Storage class of the objects, such as STANDARD_IA; that of the bucket if not given.
 	StorageClass string `key:"storage_class" match:"^[A-Z0-9_]{1,64}$" shape:"upper-case letters, digits and _"`
 	// End of object names, in place of the one that format and compression give.

@@ -19,19 +19,21 @@ type NDJSON struct{}
 
 // Raw writes the bytes of the records as they are.
 type Raw struct {
-	// Text after each record that does not end with it already. "" writes nothing
-	// between records, as Firehose does.
+	// Text added after each record. "" adds nothing, as Firehose does: the records then
+	// have to bring their own.
 	Delimiter string `key:"delimiter" default:"\n" match:"^[\\s\\S]{0,16}$" shape:"at most 16 characters"`
 }
 
 // CSV writes the named fields of JSON records.
 type CSV struct {
-	// Fields to write, in their order. A dot leads into nested objects.
+	// Fields to write, in their order.
 	Columns []string `key:"columns" required:"yes"`
 	// Whether the first line of an object names the columns.
 	Header bool `key:"header" default:"true"`
 	// Character between columns.
 	Delimiter string `key:"delimiter" default:","`
+	// Whether lines end with CR LF instead of LF.
+	CRLF bool `key:"crlf" default:"false"`
 }
 
 // Parquet writes JSON records in columns.

@@ -12,6 +12,7 @@ type output struct {
 	errors   bool   // an error output: several may share one place
 	place    string // what two outputs must not have in common
 	dir      string // absolute directory, for Dir
+	below    string // the folders in it that all objects have in common, with their slash
 	suffixes []string
 }
 
@@ -47,11 +48,10 @@ func (k *checker) outputs() {
 	}
 }
 
-// outputsOf lists what the file tells a delivery stream to write to. The
-// default error output is not among them: it lies in a folder of its own.
+// outputsOf lists what a delivery stream writes to.
 func (k *checker) outputsOf(name string, s *DeliveryStream) []output {
 	at := Path("delivery_streams", name)
-	suffixes := objectSuffixes(s.Format, s.Compression)
+	suffixes := objectSuffixes(&s.Format, s.Compression)
 	var list []output
 	add := func(at string, s3 *S3, dir *Dir, suffixes []string, errors bool) {
 		if s3 != nil && s3.Bucket != "" {
@@ -63,28 +63,38 @@ func (k *checker) outputsOf(name string, s *DeliveryStream) []output {
 			if dir.Extension != "" {
 				suffixes = []string{dir.Extension}
 			}
-			list = append(list, output{at: at + ".dir", errors: errors, place: "dir " + withSlash(abs) + dir.Prefix, dir: abs, suffixes: suffixes})
+			list = append(list, output{at: at + ".dir", errors: errors, place: "dir " + withSlash(abs) + dir.Prefix, dir: abs, below: literalFolder(dir.Prefix), suffixes: suffixes})
 		}
 	}
 	add(at+".destination", s.Destination.S3, s.Destination.Dir, suffixes, false)
 	if k.c.Given(at + ".errors") {
-		add(at+".errors", s.Errors.S3, s.Errors.Dir, objectSuffixes(Format{}, "none"), true)
+		add(at+".errors", s.Errors.S3, s.Errors.Dir, objectSuffixes(nil, s.Errors.Compression), true)
+	} else if s.Destination.Dir != nil {
+		// Below the destination, in a folder of its own.
+		add(at+".destination", nil, s.Errors.Dir, objectSuffixes(nil, "none"), true)
 	}
 	if s.Backup != nil {
-		add(at+".backup", s.Backup.S3, s.Backup.Dir, objectSuffixes(Format{}, s.Backup.Compression), false)
+		add(at+".backup", s.Backup.S3, s.Backup.Dir, objectSuffixes(nil, s.Backup.Compression), false)
 	}
 	return list
 }
 
-// objectSuffixes lists how the names of objects may end.
-func objectSuffixes(f Format, compression string) []string {
-	if f.Parquet != nil {
+// objectSuffixes lists how the names of objects may end that a file source
+// could follow; it leaves compressed files alone. Without a format the objects
+// are text.
+func objectSuffixes(f *Format, compression string) []string {
+	switch {
+	case f != nil && f.Parquet != nil:
 		return []string{".parquet"}
+	case compression == "gzip", compression == "zstd":
+		return nil
 	}
-	ending := map[string]string{"gzip": ".gz", "zstd": ".zst", "snappy": ".snappy"}[compression]
 	var list []string
-	for _, s := range []string{"", ".json", ".ndjson", ".jsonl", ".csv", ".raw"} {
-		list = append(list, s+ending)
+	for _, s := range []string{"", ".ndjson", ".json", ".csv", ".txt"} {
+		if strings.HasPrefix(compression, "snappy") {
+			s += ".snappy"
+		}
+		list = append(list, s)
 	}
 	return list
 }
@@ -116,11 +126,12 @@ func (k *checker) loops(at string, f *FileSource, outputs []output) {
 // read reports whether a glob reads an object of the output at any usual depth.
 func (o output) read(glob []string, exclude [][]string) bool {
 	const depth = 8
-	if !mayReach(glob, pathParts(o.dir)) {
+	root := pathParts(withSlash(o.dir) + o.below)
+	if !mayReach(glob, root) {
 		return false
 	}
 	for _, suffix := range o.suffixes {
-		parts := pathParts(o.dir)
+		parts := root[:len(root):len(root)]
 		for range depth {
 			object := append(parts[:len(parts):len(parts)], "name-1-2026-08-01-10-00-00-0123456789abcdef"+suffix)
 			excluded := false

@@ -127,7 +127,11 @@ func (c *Config) Problem(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	p := c.problemAt(path, path+": "+c.redact(path, err.Error()))
+	text := c.redact(path, err.Error())
+	if path != "" {
+		text = path + ": " + text
+	}
+	p := c.problemAt(path, text)
 	return &wrapped{Problem: p, err: err}
 }
 

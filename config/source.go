@@ -32,7 +32,8 @@ type StreamSource struct {
 // restarts.
 type FileSource struct {
 	// Files to follow, as globs: * and ? stay inside one name, ** spans folders.
-	// Relative paths start at the working directory.
+	// Relative paths start at the working directory. Compressed files (.gz, .zst, .bz2,
+	// .xz, .zip) are left out.
 	Include []string `key:"include" required:"yes"`
 	// Files to leave out, as globs.
 	Exclude []string `key:"exclude"`
@@ -47,7 +48,7 @@ type FileSource struct {
 	Poll Duration `key:"poll" default:"1s" range:"10ms..1h"`
 	// A file that was renamed or deleted is read to its end, and closed once nothing came
 	// for this long.
-	CloseDeletedAfter Duration `key:"close_deleted_after" default:"1m" range:"0s..24h"`
+	CloseDeletedAfter Duration `key:"close_deleted_after" default:"1m" range:"100ms..24h"`
 	// Most bytes of lines that are made durable in one step.
 	MaxBatch Bytes `key:"max_batch" default:"1MiB" range:"4KiB..16MiB"`
 	// Most files followed at once; the rest wait for their turn.

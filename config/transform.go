@@ -25,7 +25,7 @@ type Parse struct {
 	// For csv: the names of the columns, in their order.
 	Columns []string `key:"columns"`
 	// For csv: the character between columns.
-	Delimiter string `key:"delimiter" otherwise:","`
+	Delimiter string `key:"delimiter" otherwise:"a comma"`
 	// Field of a JSON record that holds the text; the whole record if not given.
 	Field string `key:"field"`
 	// Field that keeps the text as it came; not kept if not given.
