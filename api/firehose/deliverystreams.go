@@ -113,7 +113,7 @@ type S3Location struct {
 
 // Logging is the CloudWatch option, kept and described only.
 type Logging struct {
-	Enabled         bool
+	Enabled       bool
 	Group, Stream string
 }
 
