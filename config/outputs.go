@@ -3,17 +3,18 @@ package config
 import (
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // output is one place that the daemon writes objects to.
 type output struct {
-	at       string // its path in the file
-	errors   bool   // an error output: several may share one place
-	place    string // what two outputs must not have in common
-	dir      string // absolute directory, for Dir
-	below    string // the folders in it that all objects have in common, with their slash
-	suffixes []string
+	at       string   // its path in the file
+	errors   bool     // an error output: several may share one place
+	place    string   // what two outputs must not have in common
+	dir      string   // absolute directory, for Dir
+	root     []string // its parts, and those of the folders in it that all objects have in common
+	suffixes []string // how the names of objects may end
 }
 
 // outputs checks that no two outputs write to the same place, that none writes
@@ -40,13 +41,18 @@ func (k *checker) outputs() {
 				other.at, there.Line, map[bool]string{true: "path or prefix", false: "bucket or prefix"}[o.dir != ""])
 		}
 	}
-	all = append(all, output{at: "data_dir", dir: dataDir, suffixes: []string{"", ".journal", ".seg", ".wal", ".json"}})
+	all = append(all, output{at: "data_dir", dir: dataDir, root: pathParts(dataDir), suffixes: []string{"", ".journal", ".seg", ".wal", ".json"}})
+	left := maxComparisons
 	for _, name := range k.c.deliveryNames() {
 		if f := k.c.DeliveryStreams[name].Source.File; f != nil {
-			k.loops(Path("delivery_streams", name, "source", "file"), f, all)
+			k.loops(Path("delivery_streams", name, "source", "file"), f, all, &left)
 		}
 	}
 }
+
+// maxComparisons bounds how many globs are compared in full with how many
+// outputs: enough for a hundred of each, and half a second at most.
+const maxComparisons = 10_000
 
 // outputsOf lists what a delivery stream writes to.
 func (k *checker) outputsOf(name string, s *DeliveryStream) []output {
@@ -63,7 +69,7 @@ func (k *checker) outputsOf(name string, s *DeliveryStream) []output {
 			if dir.Extension != "" {
 				suffixes = []string{dir.Extension}
 			}
-			list = append(list, output{at: at + ".dir", errors: errors, place: "dir " + withSlash(abs) + dir.Prefix, dir: abs, below: literalFolder(dir.Prefix), suffixes: suffixes})
+			list = append(list, output{at: at + ".dir", errors: errors, place: "dir " + withSlash(abs) + dir.Prefix, dir: abs, root: pathParts(withSlash(abs) + literalFolder(dir.Prefix)), suffixes: suffixes})
 		}
 	}
 	add(at+".destination", s.Destination.S3, s.Destination.Dir, suffixes, false)
@@ -101,7 +107,7 @@ func objectSuffixes(f *Format, compression string) []string {
 
 // loops finds include globs that would follow what a delivery stream or the
 // daemon itself writes: each record would come back for ever.
-func (k *checker) loops(at string, f *FileSource, outputs []output) {
+func (k *checker) loops(at string, f *FileSource, outputs []output, left *int) {
 	var exclude [][]string
 	for _, g := range f.Exclude {
 		exclude = append(exclude, pathParts(absolute(g)))
@@ -111,8 +117,15 @@ func (k *checker) loops(at string, f *FileSource, outputs []output) {
 			continue
 		}
 		glob := pathParts(absolute(include))
+		literal := slices.IndexFunc(glob, func(part string) bool { return strings.ContainsAny(part, `*?[\`) })
+		if literal < 0 {
+			literal = len(glob)
+		}
 		for _, o := range outputs {
-			if o.dir == "" || !o.read(glob, exclude) {
+			if o.dir == "" || *left == 0 || !mayReach(glob, literal, o.root) {
+				continue
+			}
+			if *left--; !o.read(glob, exclude) {
 				continue
 			}
 			p := pathIndex(at+".include", i)
@@ -126,12 +139,8 @@ func (k *checker) loops(at string, f *FileSource, outputs []output) {
 // read reports whether a glob reads an object of the output at any usual depth.
 func (o output) read(glob []string, exclude [][]string) bool {
 	const depth = 8
-	root := pathParts(withSlash(o.dir) + o.below)
-	if !mayReach(glob, root) {
-		return false
-	}
 	for _, suffix := range o.suffixes {
-		parts := root[:len(root):len(root)]
+		parts := o.root[:len(o.root):len(o.root)]
 		for range depth {
 			object := append(parts[:len(parts):len(parts)], "name-1-2026-08-01-10-00-00-0123456789abcdef"+suffix)
 			excluded := false
@@ -148,12 +157,19 @@ func (o output) read(glob []string, exclude [][]string) bool {
 }
 
 // mayReach reports whether a glob can match something below a directory, by
-// looking at the parts of the two that face each other. It spares nearly all
-// pairs of a large file the full comparison.
-func mayReach(glob, dir []string) bool {
+// looking at the parts of the two that face each other. The first parts of the
+// glob, as many as literal says, are plain names. It spares nearly all pairs of
+// a large file the full comparison.
+func mayReach(glob []string, literal int, dir []string) bool {
 	for i, part := range dir {
 		if i >= len(glob) {
 			return false
+		}
+		if i < literal {
+			if glob[i] != part {
+				return false
+			}
+			continue
 		}
 		if glob[i] == "**" {
 			return true

@@ -196,6 +196,10 @@ func newCollector() *collector {
 
 func (c *collector) add(p Problem) {
 	c.bad[p.Path] = true
+	if len(c.list) >= maxProblems {
+		c.omitted++
+		return
+	}
 	// An anchor that is used twice is the same text in two places of the tree: one
 	// problem.
 	key := p
@@ -205,11 +209,7 @@ func (c *collector) add(p Problem) {
 			key.Message = strings.ReplaceAll(key.Message, path, "")
 		}
 	}
-	switch {
-	case c.seen[key]:
-	case len(c.list) >= maxProblems:
-		c.omitted++
-	default:
+	if !c.seen[key] {
 		c.seen[key] = true
 		c.list = append(c.list, p)
 	}
