@@ -63,6 +63,9 @@ func NewInferred(reserved string) *Inferred {
 // Overflow reports whether a value was seen that has no place in the columns.
 func (s *Inferred) Overflow() bool { return s.overflow }
 
+// SetOverflow makes Overflow report true from now on.
+func (s *Inferred) SetOverflow() { s.overflow = true }
+
 // Columns returns the columns known so far.
 func (s *Inferred) Columns() []Column {
 	var out []Column

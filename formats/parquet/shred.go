@@ -1,0 +1,594 @@
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	pq "github.com/parquet-go/parquet-go"
+
+	"github.com/firehosed/firehosed/formats"
+	"github.com/firehosed/firehosed/formats/internal/jsonscan"
+	"github.com/firehosed/firehosed/formats/schema"
+)
+
+// maxRecordValues is how many values, nulls included, one record may spread over
+// the columns. A list of empty structs with many fields is a few bytes of JSON
+// and very many nulls.
+const maxRecordValues = 2 << 20
+
+// shredder walks documents and collects values for the columns.
+//
+// It copies a record once, into text, where escapes are then resolved in place;
+// the values of text columns point there until the next flush.
+type shredder struct {
+	*plan
+	values  [][]pq.Value // waiting, by leaf
+	text    []byte
+	marks   []int // length of values of repeated leaves before this record
+	unknown int64 // keys without a column, of taken records
+
+	pendingValues int // in values
+	pendingBytes  int // of records whose values are waiting
+
+	before int    // pendingValues before this record
+	object uint64 // counts objects, for place.seen
+	dedupe bool   // this record repeats a key: find the last one first
+	// Of this record, for the extra column.
+	unknownHere int
+	extraText   []byte
+	path        []string
+	mapKeys     map[string]struct{}
+}
+
+func newShredder(p *plan) shredder {
+	return shredder{plan: p, values: make([][]pq.Value, len(p.leaves)), marks: make([]int, len(p.leaves))}
+}
+
+var (
+	// errRepeated asks for another walk that looks for repeated keys first.
+	errRepeated = errors.New("key is repeated")
+	errTooMany  = fmt.Errorf("record has more than %d values", maxRecordValues)
+)
+
+// shred adds the documents of a record, or nothing.
+func (s *shredder) shred(record []byte) (rows int, refused *formats.RecordError) {
+	for i := range s.leaves {
+		s.marks[i] = len(s.values[i])
+	}
+	s.before = s.pendingValues
+	s.dedupe = false
+	rows, err := s.documents(record)
+	if err == errRepeated {
+		s.rollback(len(record))
+		s.dedupe = true
+		rows, err = s.documents(record)
+	}
+	if err == nil {
+		s.pendingBytes += len(record)
+		s.unknown += int64(s.unknownHere)
+		return rows, nil
+	}
+	s.rollback(len(record))
+	switch {
+	case err == errTooMany:
+		refused = &formats.RecordError{Code: formats.CodeMalformedData, Err: err}
+	case !errors.As(err, &refused):
+		refused = formats.ParseError(err) // a *jsonscan.SyntaxError
+	}
+	return 0, refused
+}
+
+// rollback forgets what the record added, of which the text is the last.
+func (s *shredder) rollback(text int) {
+	for i, n := range s.marks {
+		clear(s.values[i][n:])
+		s.values[i] = s.values[i][:n]
+	}
+	s.pendingValues = s.before
+	s.text = s.text[:len(s.text)-text]
+}
+
+func (s *shredder) documents(record []byte) (rows int, err error) {
+	s.unknownHere = 0
+	b := s.copyText(record)
+	i := jsonscan.SkipSpace(b, 0)
+	if i == len(b) {
+		return 0, &formats.RecordError{Code: formats.CodeMalformedData, Err: formats.ErrEmptyRecord}
+	}
+	for i < len(b) {
+		if b[i] != '{' {
+			if _, err := jsonscan.Value(b, i); err != nil {
+				return 0, err
+			}
+			return 0, formats.MalformedData("record holds %s where a JSON object is wanted", describe(b[i]))
+		}
+		s.extraText, s.path = s.extraText[:0], s.path[:0]
+		if i, err = s.fields(s.root, b, i, 0); err != nil {
+			return 0, err
+		}
+		if s.extra >= 0 {
+			s.addExtra()
+		}
+		if s.tooMany() {
+			return 0, errTooMany
+		}
+		rows++
+		i = jsonscan.SkipSpace(b, i)
+	}
+	return rows, nil
+}
+
+// keepWhole adds one valid document as the extra column alone, which the plan
+// must have.
+func (s *shredder) keepWhole(doc []byte) {
+	for _, f := range s.root.fields {
+		s.null(f, 0, f.def-1)
+	}
+	s.extraText = jsonscan.Compact(s.extraText[:0], doc)
+	s.extraText = s.extraText[:len(s.extraText)-1]
+	s.addExtra()
+	s.pendingBytes += len(doc)
+}
+
+// copyText copies a record to where values may point.
+func (s *shredder) copyText(record []byte) []byte {
+	if cap(s.text)-len(s.text) < len(record) {
+		s.text = make([]byte, 0, max(batchBytes*sampleTimes, len(record)))
+	}
+	n := len(s.text)
+	s.text = append(s.text, record...)
+	return s.text[n:len(s.text):len(s.text)]
+}
+
+// releaseText is called when no value points to text any more.
+func (s *shredder) releaseText() {
+	s.text = s.text[:0]
+	if cap(s.text) > 4*batchBytes*sampleTimes {
+		s.text = nil
+	}
+	if cap(s.extraText) > batchBytes {
+		s.extraText = nil
+	}
+}
+
+func describe(c byte) string {
+	switch c {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}
+
+// put adds a value to the leaf of pl.
+func (s *shredder) put(pl *place, v pq.Value, rep int) {
+	s.values[pl.leaf] = append(s.values[pl.leaf], v.Level(rep, pl.def, pl.leaf))
+	s.pendingValues++
+}
+
+// null adds a null of that definition level to all leaves of pl.
+func (s *shredder) null(pl *place, rep, def int) {
+	for l := pl.leaf; l < pl.leaf+pl.leafs; l++ {
+		s.values[l] = append(s.values[l], pq.Value{}.Level(rep, def, l))
+	}
+	s.pendingValues += pl.leafs
+}
+
+// tooMany reports whether the record has spread over too many values.
+func (s *shredder) tooMany() bool { return s.pendingValues-s.before > maxRecordValues }
+
+// value adds the value at b[i] to the place pl and returns the index after it.
+func (s *shredder) value(pl *place, b []byte, i, rep int) (int, error) {
+	if i < len(b) && b[i] == 'n' {
+		end, err := jsonscan.Scalar(b, i)
+		if err == nil && pl.required {
+			err = formats.MalformedData("column %q is required and null", pl.path)
+		}
+		s.null(pl, rep, pl.def-1)
+		return end, err
+	}
+	switch pl.kind {
+	case schema.Struct:
+		return s.structure(pl, b, i, rep)
+	case schema.List:
+		return s.list(pl, b, i, rep)
+	case schema.Map:
+		return s.mapping(pl, b, i, rep)
+	}
+	return s.primitive(pl, b, i, rep)
+}
+
+// wrongKind refuses the value at b[i] when it is JSON at all.
+func wrongKind(pl *place, b []byte, i int) (int, error) {
+	end, err := jsonscan.Value(b, i)
+	if err != nil {
+		return end, err
+	}
+	return end, formats.MalformedData("column %q: %s where %v is wanted", pl.path, describe(b[i]), pl.kind)
+}
+
+func (s *shredder) structure(pl *place, b []byte, i, rep int) (int, error) {
+	switch {
+	case i < len(b) && b[i] == '{':
+		return s.fields(pl, b, i, rep)
+	case i < len(b) && b[i] == '[':
+		return s.positions(pl, b, i, rep)
+	}
+	return wrongKind(pl, b, i)
+}
+
+// fields adds the members of the object that begins at b[i].
+func (s *shredder) fields(pl *place, b []byte, i, rep int) (int, error) {
+	if s.dedupe {
+		return s.lastFields(pl, b, i, rep)
+	}
+	s.object++
+	object := s.object
+	missing := len(pl.fields)
+	hint := 0
+	i = jsonscan.SkipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		i++
+	} else {
+		for more := true; more; {
+			next, key, at, err := s.key(pl, b, i, hint)
+			if err != nil {
+				return next, err
+			}
+			if at < 0 {
+				i, err = s.unknownKey(b, next, key)
+			} else {
+				f := pl.fields[at]
+				if f.seen == object {
+					return i, errRepeated
+				}
+				f.seen = object
+				hint = at + 1
+				missing--
+				i, err = s.enter(f, b, next, rep)
+			}
+			if err != nil {
+				return i, err
+			}
+			if i, more, err = s.next(b, i, '}', "',' or '}'"); err != nil {
+				return i, err
+			}
+		}
+	}
+	if missing == 0 {
+		return i, nil
+	}
+	for _, f := range pl.fields {
+		if f.seen != object {
+			if f.required {
+				return i, formats.MalformedData("column %q is required and missing", f.path)
+			}
+			s.null(f, rep, f.def-1)
+		}
+	}
+	return i, nil
+}
+
+// key reads a key of pl. at is its field, or -1.
+func (s *shredder) key(pl *place, b []byte, i, hint int) (next int, key []byte, at int, err error) {
+	next, key, escaped, err := jsonscan.Key(b, i)
+	if err != nil {
+		return next, nil, -1, err
+	}
+	if escaped {
+		key = jsonscan.Unquote(nil, key)
+	}
+	at, ok := pl.find(key, hint)
+	if !ok && s.foldNames {
+		at, ok = pl.index[strings.ToLower(string(key))]
+	}
+	if !ok {
+		at = -1
+	}
+	return next, key, at, nil
+}
+
+// next passes over the comma after a value, or over the end of its container.
+func (s *shredder) next(b []byte, i int, end byte, want string) (int, bool, error) {
+	i = jsonscan.SkipSpace(b, i)
+	if i < len(b) && b[i] == ',' {
+		return jsonscan.SkipSpace(b, i+1), true, nil
+	}
+	if i < len(b) && b[i] == end {
+		return i + 1, false, nil
+	}
+	return i, false, jsonscan.Unexpected(b, i, want)
+}
+
+// enter is value, with the name of the place on the path of the extra column.
+func (s *shredder) enter(f *place, b []byte, i, rep int) (int, error) {
+	if s.extra < 0 || f.kind < schema.List {
+		return s.value(f, b, i, rep)
+	}
+	s.path = append(s.path, f.name)
+	i, err := s.value(f, b, i, rep)
+	s.path = s.path[:len(s.path)-1]
+	return i, err
+}
+
+// unknownKey passes over a value that has no column.
+func (s *shredder) unknownKey(b []byte, i int, key []byte) (int, error) {
+	end, err := jsonscan.Value(b, i)
+	if err != nil {
+		return end, err
+	}
+	s.unknownHere++
+	if s.extra < 0 {
+		return end, nil
+	}
+	name := string(key)
+	if len(s.path) > 0 {
+		name = strings.Join(s.path, ".") + "." + name
+	}
+	s.extraText = append(s.extraText, "{,"[min(len(s.extraText), 1)])
+	s.extraText = jsonscan.AppendQuoted(s.extraText, []byte(name))
+	s.extraText = append(s.extraText, ':')
+	s.extraText = jsonscan.Compact(s.extraText, b[i:end])
+	return end, nil
+}
+
+// addExtra adds the extra column of a document.
+func (s *shredder) addExtra() {
+	const rep, null, there = 0, 0, 1
+	if len(s.extraText) == 0 {
+		s.values[s.extra] = append(s.values[s.extra], pq.Value{}.Level(rep, null, s.extra))
+	} else {
+		text := append(s.extraText, '}')
+		v := pq.ByteArrayValue(append(make([]byte, 0, len(text)), text...))
+		s.values[s.extra] = append(s.values[s.extra], v.Level(rep, there, s.extra))
+	}
+	s.pendingValues++
+}
+
+// lastFields is fields for an object that may repeat keys: the last one counts,
+// as in encoding/json. It looks where the values are before it takes any.
+func (s *shredder) lastFields(pl *place, b []byte, i, rep int) (int, error) {
+	last := make([]int, len(pl.fields)) // index of the value; 0 is never one
+	i = jsonscan.SkipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		i++
+	} else {
+		for more := true; more; {
+			next, key, at, err := s.key(pl, b, i, 0)
+			if err != nil {
+				return next, err
+			}
+			if at < 0 {
+				i, err = s.unknownKey(b, next, key)
+			} else {
+				last[at] = next
+				i, err = jsonscan.Value(b, next)
+			}
+			if err != nil {
+				return i, err
+			}
+			if i, more, err = s.next(b, i, '}', "',' or '}'"); err != nil {
+				return i, err
+			}
+		}
+	}
+	for at, f := range pl.fields {
+		if last[at] > 0 {
+			if _, err := s.enter(f, b, last[at], rep); err != nil {
+				return i, err
+			}
+			continue
+		}
+		if f.required {
+			return i, formats.MalformedData("column %q is required and missing", f.path)
+		}
+		s.null(f, rep, f.def-1)
+	}
+	return i, nil
+}
+
+// positions fills a struct from an array, in the order of its fields, as the
+// OpenX JSON SerDe does. Elements beyond the fields count as unknown.
+func (s *shredder) positions(pl *place, b []byte, i, rep int) (int, error) {
+	n := 0
+	i = jsonscan.SkipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		i++
+	} else {
+		for more := true; more; n++ {
+			var err error
+			if n < len(pl.fields) {
+				i, err = s.enter(pl.fields[n], b, i, rep)
+			} else {
+				i, err = s.unknownKey(b, i, strconv.AppendInt(nil, int64(n), 10))
+			}
+			if err != nil {
+				return i, err
+			}
+			if i, more, err = s.next(b, i, ']', "',' or ']'"); err != nil {
+				return i, err
+			}
+		}
+	}
+	for ; n < len(pl.fields); n++ {
+		s.null(pl.fields[n], rep, pl.fields[n].def-1)
+	}
+	return i, nil
+}
+
+// list adds an array. Another value is an array of one, as in the OpenX SerDe.
+func (s *shredder) list(pl *place, b []byte, i, rep int) (int, error) {
+	if i >= len(b) || b[i] != '[' {
+		return s.element(pl, b, i, rep, 0)
+	}
+	i = jsonscan.SkipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		s.null(pl, rep, pl.def)
+		return i + 1, nil
+	}
+	for n, more := 0, true; more; n++ {
+		var err error
+		if i, err = s.element(pl, b, i, rep, n); err != nil {
+			return i, err
+		}
+		if i, more, err = s.next(b, i, ']', "',' or ']'"); err != nil {
+			return i, err
+		}
+		rep = pl.rep
+	}
+	return i, nil
+}
+
+func (s *shredder) element(pl *place, b []byte, i, rep, n int) (int, error) {
+	if s.tooMany() {
+		return i, errTooMany
+	}
+	if s.extra < 0 || pl.elem.kind < schema.List {
+		return s.value(pl.elem, b, i, rep)
+	}
+	s.path = append(s.path, strconv.Itoa(n))
+	i, err := s.value(pl.elem, b, i, rep)
+	s.path = s.path[:len(s.path)-1]
+	return i, err
+}
+
+// mapping adds an object as a map.
+func (s *shredder) mapping(pl *place, b []byte, i, rep int) (int, error) {
+	if i >= len(b) || b[i] != '{' {
+		return wrongKind(pl, b, i)
+	}
+	var last map[string]int
+	if s.dedupe {
+		var err error
+		if last, err = lastKeys(b, i); err != nil {
+			return i, err
+		}
+	}
+	i = jsonscan.SkipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		s.null(pl, rep, pl.def)
+		return i + 1, nil
+	}
+	first := len(s.values[pl.key.leaf])
+	for more := true; more; {
+		next, key, escaped, err := jsonscan.Key(b, i)
+		if err != nil {
+			return next, err
+		}
+		if escaped {
+			key = jsonscan.Unquote(nil, key)
+		}
+		if at, ok := last[string(key)]; ok && at != next {
+			if i, err = jsonscan.Value(b, next); err != nil { // one of that name follows
+				return i, err
+			}
+		} else {
+			if i, err = s.entry(pl, b, next, key, rep); err != nil {
+				return i, err
+			}
+			rep = pl.rep
+		}
+		if i, more, err = s.next(b, i, '}', "',' or '}'"); err != nil {
+			return i, err
+		}
+	}
+	if !s.dedupe && s.repeatedKeys(s.values[pl.key.leaf][first:], pl.key) {
+		return i, errRepeated
+	}
+	return i, nil
+}
+
+func (s *shredder) entry(pl *place, b []byte, i int, key []byte, rep int) (int, error) {
+	if s.tooMany() {
+		return i, errTooMany
+	}
+	if err := s.fromText(pl.key, key, rep); err != nil {
+		return i, err
+	}
+	if s.extra < 0 || pl.elem.kind < schema.List {
+		return s.value(pl.elem, b, i, rep)
+	}
+	s.path = append(s.path, string(key))
+	i, err := s.value(pl.elem, b, i, rep)
+	s.path = s.path[:len(s.path)-1]
+	return i, err
+}
+
+// lastKeys finds the last value of each key of the object at b[i].
+func lastKeys(b []byte, i int) (map[string]int, error) {
+	last := map[string]int{}
+	if _, err := jsonscan.Value(b, i); err != nil {
+		return nil, err
+	}
+	for i = jsonscan.SkipSpace(b, i+1); b[i] != '}'; {
+		next, key, escaped, err := jsonscan.Key(b, i)
+		if err != nil {
+			return nil, err
+		}
+		if escaped {
+			key = jsonscan.Unquote(nil, key)
+		}
+		last[string(key)] = next
+		if i, err = jsonscan.Value(b, next); err != nil {
+			return nil, err
+		}
+		if i = jsonscan.SkipSpace(b, i); b[i] == ',' {
+			i = jsonscan.SkipSpace(b, i+1)
+		}
+	}
+	return last, nil
+}
+
+// repeatedKeys reports whether two keys of a map are the same.
+func (s *shredder) repeatedKeys(keys []pq.Value, pl *place) bool {
+	const few = 8
+	text := s.leaves[pl.leaf].kind == pq.ByteArray || s.leaves[pl.leaf].kind == pq.FixedLenByteArray
+	if len(keys) <= few {
+		for i := range keys {
+			for j := range i {
+				if text && string(keys[i].ByteArray()) == string(keys[j].ByteArray()) || !text && keys[i].Uint64() == keys[j].Uint64() {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if s.mapKeys == nil {
+		s.mapKeys = map[string]struct{}{}
+	}
+	defer clear(s.mapKeys)
+	for i := range keys {
+		if text {
+			s.mapKeys[string(keys[i].ByteArray())] = struct{}{}
+		} else {
+			s.mapKeys[strconv.FormatUint(keys[i].Uint64(), 36)] = struct{}{}
+		}
+		if len(s.mapKeys) <= i {
+			return true
+		}
+	}
+	return false
+}
+
+// refuseText is the refusal of text that is not of the kind wanted.
+func refuseText(pl *place, what string, text []byte) error {
+	const shown = 60
+	dots := ""
+	if len(text) > shown {
+		text, dots = text[:shown], "..."
+	}
+	kind := pl.kind.String()
+	if pl.kind == schema.Decimal {
+		kind = fmt.Sprintf("decimal(%d,%d)", pl.precision, pl.scale)
+	}
+	return formats.MalformedData("column %q: %s %q%s is not %s", pl.path, what, text, dots, kind)
+}
