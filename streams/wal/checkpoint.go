@@ -1,0 +1,341 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// syncers is how many segment files are synced at the same time.
+const syncers = 4
+
+// dirty arranges for a checkpoint: at once, or when the interval is over. An
+// idle log has no timer running.
+func (l *Log) dirty(now bool) {
+	if now {
+		signal(l.checkpointNow)
+		return
+	}
+	if l.armed.CompareAndSwap(false, true) {
+		signal(l.arm)
+	}
+}
+
+// keepLoop makes checkpoints and removes what retention lets go.
+func (l *Log) keepLoop() {
+	defer l.running.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	retain := time.NewTimer(time.Hour)
+	retain.Stop()
+	defer retain.Stop()
+	var expiry time.Duration // until the next look at retention, 0 for none
+	look := func() {
+		expiry = l.retain()
+		retain.Stop()
+		if expiry > 0 {
+			retain.Reset(expiry)
+		}
+	}
+	look()
+	for {
+		select {
+		case <-l.arm:
+			timer.Reset(l.opt.CheckpointInterval)
+			continue
+		case <-l.checkpointNow:
+		case <-timer.C:
+		case <-retain.C:
+			look()
+			continue
+		case <-l.retainNow:
+			look()
+			continue
+		case <-l.stop:
+			return
+		}
+		timer.Stop()
+		l.armed.Store(false)
+		if err := l.checkpoint(); err != nil {
+			l.dirty(false) // try again after the interval
+		}
+		look()
+	}
+}
+
+// checkpoint brings everything that is durable in the journal to the segments
+// and a new snapshot, and gives the journal files before it back.
+func (l *Log) checkpoint() error {
+	err := l.checkpointOnce()
+	switch {
+	case err == nil:
+		l.stats.checkpointed(l.monotonic())
+	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, errRetry):
+	case isNoSpace(err):
+		l.segmentError(err)
+	default:
+		l.fail(fmt.Errorf("checkpoint: %w", err))
+	}
+	return err
+}
+
+func (l *Log) checkpointOnce() error {
+	l.checkpointMu.Lock()
+	defer l.checkpointMu.Unlock()
+	l.mu.Lock()
+	if l.failed != nil {
+		l.mu.Unlock()
+		return streams.ErrReadOnly
+	}
+	snap := l.capture()
+	touched := l.touched
+	l.touched = nil
+	for _, s := range touched {
+		s.touched = false
+	}
+	since, unlink := l.sinceCheckpoint, l.unlink
+	l.unlink = nil
+	l.changed = false
+	l.mu.Unlock()
+
+	err := l.bringToSegments(touched)
+	if err == nil {
+		l.makeRoom(l.opt.TailBytes)
+		snap.place()
+		err = l.writeSnapshot(snap)
+	}
+	if err != nil {
+		l.mu.Lock()
+		for _, s := range touched {
+			l.touch(s)
+		}
+		l.unlink = append(unlink, l.unlink...)
+		l.changed = true
+		l.mu.Unlock()
+		return err
+	}
+	l.mu.Lock()
+	l.sinceCheckpoint -= since
+	release := l.released
+	l.released = snap.LSN
+	l.mu.Unlock()
+	// The journal stays from the snapshot before on, in case this one cannot
+	// be read some day.
+	if err := l.journal.release(release, l.found); err != nil {
+		return err
+	}
+	return l.removeFiles(snap, unlink)
+}
+
+// bringToSegments flushes and syncs shards, and notes what they then hold.
+func (l *Log) bringToSegments(touched []*shard) error {
+	type task struct {
+		s    *shard
+		seal []*segment
+		sync *segment
+		path string
+		at   position
+	}
+	tasks := make([]task, 0, len(touched))
+	for _, s := range touched {
+		if err := l.flushShard(s); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		t := task{s: s, at: s.positionNow()}
+		for _, seg := range s.segs {
+			switch {
+			case seg.sealed:
+			case seg.full:
+				t.seal = append(t.seal, seg)
+			default:
+				t.sync, t.path = seg, seg.path()
+			}
+		}
+		if !s.gone {
+			tasks = append(tasks, t)
+		}
+		s.mu.Unlock()
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, syncers)
+	for w := range syncers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := w; i < len(tasks) && errs[w] == nil; i += syncers {
+				t := &tasks[i]
+				for _, seg := range t.seal {
+					if err := l.sealSegment(t.s, seg); err != nil {
+						errs[w] = err
+						return
+					}
+				}
+				if t.sync != nil && t.sync.created {
+					errs[w] = l.syncSegment(t.s, t.sync, t.path)
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := l.syncDirs(); err != nil {
+		return err
+	}
+	for i := range tasks {
+		t := &tasks[i]
+		t.s.mu.Lock()
+		t.s.position = t.at
+		t.s.mu.Unlock()
+	}
+	return nil
+}
+
+func (l *Log) syncSegment(s *shard, seg *segment, path string) error {
+	h, err := l.files.acquire(seg, path, os.O_RDWR)
+	if err != nil {
+		s.mu.Lock()
+		gone := s.gone
+		s.mu.Unlock()
+		if gone && errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	defer l.files.release(h)
+	return l.files.sync(h)
+}
+
+// positionNow is what the segments hold at this moment. s.mu is held.
+func (s *shard) positionNow() position {
+	p := position{oldest: s.tailNext(), next: s.tailNext(), last: s.position.last}
+	if n := len(s.segs); n > 0 {
+		p.oldest, p.last = s.segs[0].base, s.segs[n-1].last
+		p.next = max(s.segs[n-1].next, s.position.next)
+		if a := s.active(); a != nil && a.created {
+			p.base, p.bytes = a.base, a.size
+		}
+	} else {
+		p.next = max(p.next, s.position.next)
+		p.oldest = p.next
+	}
+	return p
+}
+
+func (l *Log) writeSnapshot(n *snapshot) error {
+	n.Generation = l.generation()
+	b, err := n.encode(l.seed)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(l.dir, metaDir)
+	if err := writeFile(l.opt.FS, filepath.Join(dir, snapshotName(n.Number)), b); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.snapNumber = n.Number
+	l.mu.Unlock()
+	// The one before stays.
+	if n.Number > 2 {
+		if err := l.opt.FS.Remove(filepath.Join(dir, snapshotName(n.Number-2))); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeFiles removes what the snapshot on disk no longer speaks of: segments
+// past their retention, and the directories of deleted streams.
+func (l *Log) removeFiles(snap *snapshot, unlink []string) error {
+	for _, path := range unlink {
+		if err := l.opt.FS.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	for _, id := range snap.Deleting {
+		if err := l.removeStream(id); err != nil {
+			return err
+		}
+	}
+	if len(snap.Deleting) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	l.deleting = append([]uint64(nil), l.deleting[len(snap.Deleting):]...)
+	l.changed = true // the next snapshot forgets them
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *Log) removeStream(id uint64) error {
+	l.removing.Lock() // nobody is in the middle of writing there
+	defer l.removing.Unlock()
+	dir := l.segmentDir(id)
+	list, err := l.opt.FS.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if _, ok := parseSegmentName(e.Name()); !ok {
+			if err := l.found(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := l.opt.FS.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := l.opt.FS.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l.dirMu.Lock()
+	delete(l.dirs, dir)
+	l.dirMu.Unlock()
+	return nil
+}
+
+// found moves something that nobody knows out of the way, never away.
+func (l *Log) found(path string) error {
+	dir := filepath.Join(l.dir, foundDir)
+	if err := l.opt.FS.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(l.dir, path)
+	if err != nil {
+		rel = filepath.Base(path)
+	}
+	to := filepath.Join(dir, fmt.Sprintf("%d-%s", l.now().UnixMilli(), flat(rel)))
+	for n := 1; ; n++ {
+		if _, err := l.opt.FS.Stat(to); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		to = filepath.Join(dir, fmt.Sprintf("%d-%d-%s", l.now().UnixMilli(), n, flat(rel)))
+	}
+	if err := l.opt.FS.Rename(path, to); err != nil {
+		return err
+	}
+	l.opt.Logger.Warn("moved a file that the log does not know, or must not use, to lost+found", "file", path, "to", to)
+	return l.opt.FS.SyncDir(dir)
+}
+
+func flat(rel string) string {
+	b := []byte(rel)
+	for i := range b {
+		if b[i] == filepath.Separator {
+			b[i] = '_'
+		}
+	}
+	return string(b)
+}

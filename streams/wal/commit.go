@@ -1,0 +1,346 @@
+package wal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// markAfter is how long the journal rests before a group without frames
+// vouches for the last one with: damage in that is then told from a torn tail.
+const markAfter = time.Second
+
+// unit is what one caller wants durable: all of it, or after a crash none.
+type unit struct {
+	buf     []byte // the frames, one after the other; headers are put when sequences are known
+	frames  []unitFrame
+	state   []streams.StateUpdate // copies
+	stateAt int                   // offset in buf of the state frame, if any
+	control *control
+	ctlAt   int
+
+	arrival int64
+}
+
+// unitFrame is a records frame of a unit.
+type unitFrame struct {
+	shard   *shard
+	off     int // in unit.buf
+	body    uint32
+	bodyCRC uint32
+	base    streams.Sequence
+	count   uint32
+	payload int64
+}
+
+// group is what becomes durable by one write and one sync.
+type group struct {
+	buf    []byte // one block for the file's head, then the group
+	used   int    // of the group
+	number uint64
+	units  []*unit
+	copies sync.WaitGroup // units that still copy their bytes to buf
+	done   chan struct{}
+	err    error
+}
+
+// newGroup returns an empty group. l.mu is held.
+func (l *Log) newGroup() *group {
+	l.groupNumber++
+	g := &group{number: l.groupNumber, used: groupHead, done: make(chan struct{})}
+	if n := len(l.freeBufs); n > 0 {
+		g.buf, l.freeBufs = l.freeBufs[n-1], l.freeBufs[:n-1]
+	}
+	return g
+}
+
+// fits reports whether a unit of n bytes may join. An empty group takes any.
+func (g *group) fits(n int) bool { return g.used+n <= groupTarget || g.used == groupHead }
+
+// reserve makes room for n bytes and returns their offset in the buffer. l.mu
+// is held.
+func (g *group) reserve(n int) int {
+	// One block for the file's head before, up to one of padding after.
+	need := block + (g.used+n+block-1)&^(block-1)
+	if need > len(g.buf) {
+		grown := make([]byte, max(need, min(2*len(g.buf), block+groupTarget), 64<<10))
+		g.copies.Wait() // they take no locks and are short
+		if g.used > groupHead {
+			copy(grown[block:], g.buf[block:block+g.used])
+		}
+		g.buf = grown
+	}
+	off := block + g.used
+	g.used += n
+	return off
+}
+
+// submit queues a unit and waits until it is durable. decide is called with
+// l.mu held when the unit has its place, and assigns sequences; an error of it
+// refuses the unit.
+func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
+	var g *group
+	for g == nil {
+		l.mu.Lock()
+		if err := l.refused(); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+		var off int
+		var first bool
+		wait := l.room
+		if l.tailBytes.Load() > l.opt.TailBytes {
+			signal(l.flush) // it makes room when it has written enough
+		} else if l.cur.fits(len(u.buf)) {
+			if err := decide(); err != nil {
+				l.mu.Unlock()
+				return err
+			}
+			g, first = l.cur, l.cur.used == groupHead
+			off = g.reserve(len(u.buf))
+			g.units = append(g.units, u)
+			g.copies.Add(1)
+		}
+		l.mu.Unlock()
+		if g == nil {
+			select {
+			case <-wait:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if first {
+			signal(l.work)
+		}
+		u.seal(l.seed, g.number)
+		copy(g.buf[off:], u.buf)
+		g.copies.Done()
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// seal writes the headers of the unit's frames, which need the sequences.
+func (u *unit) seal(seed uint32, number uint64) {
+	for i := range u.frames {
+		f := &u.frames[i]
+		h := header{
+			kind: kindRecords, length: f.body, bodyCRC: f.bodyCRC, seq: uint64(f.base), time: u.arrival,
+			stream: f.shard.st.id, shard: uint32(f.shard.id), count: f.count,
+		}
+		h.put(u.buf[f.off:], seed)
+	}
+	put := func(off int, kind uint8, count int) {
+		h := header{
+			kind: kind, length: binary.LittleEndian.Uint32(u.buf[off+4:]), // left there by who wrote the body
+			seq: number, time: u.arrival, count: uint32(count), //nolint:gosec // At most 10,000.
+		}
+		h.bodyCRC = checksum(seed, u.buf[off+headerBytes:off+headerBytes+int(h.length)])
+		h.put(u.buf[off:], seed)
+	}
+	if len(u.state) > 0 {
+		put(u.stateAt, kindState, len(u.state))
+	}
+	if u.control != nil {
+		put(u.ctlAt, kindControl, 1)
+	}
+}
+
+// signal wakes the goroutine that listens on c, once.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// refused tells why nothing is taken now. l.mu is held.
+func (l *Log) refused() error {
+	switch {
+	case l.failed != nil:
+		return fmt.Errorf("%w: %w", streams.ErrReadOnly, l.failed)
+	case l.closed:
+		return streams.ErrClosed
+	}
+	return l.space.check(l)
+}
+
+// commitLoop is the one goroutine that writes the journal.
+func (l *Log) commitLoop() {
+	defer l.running.Done()
+	mark := time.NewTimer(markAfter)
+	mark.Stop()
+	defer mark.Stop()
+	for {
+		select {
+		case <-l.work:
+			for l.commit(false) {
+			}
+			mark.Reset(markAfter)
+		case <-mark.C:
+			l.commit(true)
+		case <-l.stopCommit:
+			for l.commit(false) {
+			}
+			return
+		}
+	}
+}
+
+// commit writes the group that has filled, and reports whether there was one.
+// mark asks for a group without frames if there is none.
+func (l *Log) commit(mark bool) bool {
+	l.mu.Lock()
+	g := l.cur
+	if l.failed != nil || (g.used == groupHead && !mark) {
+		l.mu.Unlock()
+		return false
+	}
+	l.cur = l.newGroup()
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+
+	g.copies.Wait()
+	if len(g.buf) == 0 {
+		g.buf = make([]byte, 2*block)
+	}
+	start := l.monotonic()
+	info := groupInfo{number: g.number}
+	err := l.journal.write(g.buf, g.used, &info, l.opt.Clock().UnixMilli())
+	took := l.monotonic() - start
+	switch {
+	case errors.Is(err, errNoSpace):
+		l.noRoom(g, err)
+		return true
+	case err != nil:
+		l.fail(fmt.Errorf("journal: %w", err))
+		l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+		return false
+	}
+	l.stats.synced(took, int64(info.total))
+	if l.opt.OnSync != nil {
+		l.opt.OnSync(took, int64(info.total))
+	}
+	l.space.wrote(int64(info.total))
+	l.publish(g, info)
+	if l.journal.wantsSpare() {
+		l.prepareSpare()
+	}
+	return true
+}
+
+// publish makes a durable group visible, then acknowledges it. It is the one
+// place that does (promises P1 and P4; TestCrash guards them).
+func (l *Log) publish(g *group, info groupInfo) {
+	l.mu.Lock()
+	l.durable = info.lsn + uint64(info.total)
+	l.sinceCheckpoint += int64(info.total)
+	for _, u := range g.units {
+		for i := range u.frames {
+			f := &u.frames[i]
+			l.accept(f.shard, frame{
+				buf:  u.buf[f.off : f.off+headerBytes+pad8(int(f.body)) : f.off+headerBytes+pad8(int(f.body))],
+				base: f.base, count: f.count, arrival: u.arrival, payload: f.payload,
+			})
+		}
+		for _, s := range u.state {
+			l.state.set(s.Key, s.Value)
+		}
+		if u.control != nil {
+			l.apply(u.control)
+		}
+		if len(u.frames) == 0 {
+			l.changed = true
+		}
+	}
+	l.recycle(g)
+	full := l.sinceCheckpoint >= l.opt.CheckpointBytes
+	dirty := len(g.units) > 0
+	l.mu.Unlock()
+	close(g.done)
+	if l.tailBytes.Load() > l.opt.TailBytes/2 {
+		signal(l.flush)
+	}
+	if dirty {
+		l.dirty(full)
+	}
+}
+
+// accept adds a durable frame to its shard. l.mu is held.
+func (l *Log) accept(s *shard, f frame) {
+	s.mu.Lock()
+	s.next, s.last = f.next(), f.arrival
+	if !s.gone {
+		s.tail = append(s.tail, f)
+		l.tailBytes.Add(int64(len(f.buf)))
+	}
+	s.wake()
+	s.mu.Unlock()
+	l.touch(s)
+}
+
+// touch notes that a shard has data the last checkpoint has not. l.mu is held.
+func (l *Log) touch(s *shard) {
+	if !s.touched {
+		s.touched = true
+		l.touched = append(l.touched, s)
+	}
+	if !s.queued {
+		s.queued = true
+		l.flushQueue = append(l.flushQueue, s)
+	}
+}
+
+// recycle keeps the buffer of a written group for another. l.mu is held.
+func (l *Log) recycle(g *group) {
+	if len(g.buf) <= block+groupTarget && len(l.freeBufs) < 2 {
+		l.freeBufs = append(l.freeBufs, g.buf)
+	}
+	g.buf = nil
+}
+
+// noRoom refuses a group that found the disk full and the one behind it, whose
+// sequences follow on, and takes the sequences back.
+func (l *Log) noRoom(g *group, cause error) {
+	l.mu.Lock()
+	l.space.full(l)
+	next := l.cur
+	l.cur = l.newGroup()
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+	next.copies.Wait()
+	l.mu.Lock()
+	for _, g := range []*group{g, next} {
+		for _, u := range g.units {
+			for i := range u.frames {
+				s := u.frames[i].shard
+				s.mu.Lock()
+				s.assigned, s.arrived = s.next, s.last
+				s.mu.Unlock()
+			}
+		}
+	}
+	err := fmt.Errorf("%w: %w", streams.ErrFull, cause)
+	for _, g := range []*group{g, next} {
+		l.recycle(g)
+		g.err = err
+	}
+	l.mu.Unlock()
+	l.opt.Logger.Error("journal: the disk is full; appends are refused until there is space", "error", cause)
+	close(g.done)
+	close(next.done)
+}

@@ -1,0 +1,169 @@
+package wal
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+)
+
+// files keeps the segment files that were used last open, up to a number.
+type files struct {
+	fsys   vfs.FS
+	max    int
+	failed func(error) // told when a file that was written could not be synced
+
+	mu    sync.Mutex
+	open  map[*segment]*handle
+	order list.List // of *handle without users, the newest in front
+}
+
+// handle is an open segment file. It is used between acquire and release.
+type handle struct {
+	vfs.File
+	seg   *segment
+	users int
+	dirty bool // written since it was last synced
+	gone  bool // not in files.open any more
+	elem  *list.Element
+}
+
+// acquire opens the file of a segment, which lies at path now.
+func (c *files) acquire(seg *segment, path string, flag int) (*handle, error) {
+	c.mu.Lock()
+	if h := c.open[seg]; h != nil {
+		c.use(h)
+		c.mu.Unlock()
+		return h, nil
+	}
+	victim := c.evict()
+	f, err := c.fsys.OpenFile(path, flag, 0o600)
+	if err == nil {
+		h := &handle{File: f, seg: seg, users: 1}
+		c.open[seg] = h
+		c.mu.Unlock()
+		c.end(victim)
+		return h, nil
+	}
+	c.mu.Unlock()
+	c.end(victim)
+	return nil, err
+}
+
+func (c *files) use(h *handle) {
+	h.users++
+	if h.elem != nil {
+		c.order.Remove(h.elem)
+		h.elem = nil
+	}
+}
+
+// evict takes the file out that was not used for the longest time, if there
+// are too many.
+func (c *files) evict() *handle {
+	if len(c.open) < c.max {
+		return nil
+	}
+	e := c.order.Back()
+	if e == nil {
+		return nil // all are in use: a few more than max, as many as there are readers
+	}
+	h := e.Value.(*handle) //nolint:forcetypeassert // The only type in the list.
+	c.order.Remove(e)
+	h.elem, h.gone = nil, true
+	delete(c.open, h.seg)
+	return h
+}
+
+// end closes a file nobody uses. One that was written is synced first: a new
+// descriptor might not be told of an error that came before it.
+func (c *files) end(h *handle) {
+	if h == nil {
+		return
+	}
+	if h.dirty {
+		if err := h.Sync(); err != nil {
+			c.failed(syncFailed(err))
+		}
+	}
+	if err := h.Close(); err != nil && h.dirty {
+		c.failed(err)
+	}
+}
+
+func (c *files) release(h *handle) {
+	c.mu.Lock()
+	h.users--
+	last := h.users == 0
+	if last && !h.gone {
+		h.elem = c.order.PushFront(h)
+	}
+	closing := last && h.gone
+	c.mu.Unlock()
+	if closing {
+		c.end(h)
+	}
+}
+
+// wrote marks a file as not synced.
+func (c *files) wrote(h *handle) {
+	c.mu.Lock()
+	h.dirty = true
+	c.mu.Unlock()
+}
+
+// sync makes a file durable. Writes during it leave it marked.
+func (c *files) sync(h *handle) error {
+	c.mu.Lock()
+	h.dirty = false
+	c.mu.Unlock()
+	err := h.Sync()
+	if err != nil {
+		c.wrote(h)
+		return syncFailed(err)
+	}
+	return nil
+}
+
+// errSync is a failed sync. Whatever its cause, even a full disk, the kernel
+// may have dropped the data and call the next sync a success, so it is never
+// tried again.
+var errSync = errors.New("sync")
+
+func syncFailed(err error) error { return fmt.Errorf("%w: %w", errSync, err) }
+
+// forget closes the file of a segment that is to be removed.
+func (c *files) forget(seg *segment) {
+	c.mu.Lock()
+	h := c.open[seg]
+	if h == nil {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.open, seg)
+	h.gone, h.dirty = true, false
+	if h.elem != nil {
+		c.order.Remove(h.elem)
+		h.elem = nil
+	}
+	closing := h.users == 0
+	c.mu.Unlock()
+	if closing {
+		c.end(h)
+	}
+}
+
+// closeAll closes every file; nobody uses them any more.
+func (c *files) closeAll() {
+	c.mu.Lock()
+	all := c.open
+	c.open = map[*segment]*handle{}
+	c.order.Init()
+	c.mu.Unlock()
+	for _, h := range all {
+		h.gone = true
+		c.end(h)
+	}
+}

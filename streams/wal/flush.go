@@ -1,0 +1,361 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// scratchBytes is how much one write to a segment gathers.
+const scratchBytes = 1 << 20
+
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, scratchBytes); return &b }}
+
+// rollAge is how much time one segment covers, so that retention can remove
+// whole files without keeping records much longer than asked.
+func rollAge(retention time.Duration) int64 {
+	return max(min(24*time.Hour, retention/24), time.Minute).Milliseconds()
+}
+
+// flushLoop writes waiting records to their segments, those of the shard that
+// waits longest first, when memory for them runs short.
+func (l *Log) flushLoop() {
+	defer l.running.Done()
+	for {
+		select {
+		case <-l.flush:
+		case <-l.stop:
+			return
+		}
+		l.drain(l.opt.TailBytes / 4)
+	}
+}
+
+// drain flushes shards until no more than keep bytes wait.
+func (l *Log) drain(keep int64) {
+	for l.tailBytes.Load() > keep {
+		l.mu.Lock()
+		if len(l.flushQueue) == 0 || l.failed != nil {
+			l.mu.Unlock()
+			break
+		}
+		s := l.flushQueue[0]
+		l.flushQueue = l.flushQueue[1:]
+		s.queued = false
+		l.mu.Unlock()
+		if err := l.flushShard(s); err != nil {
+			l.mu.Lock()
+			if !s.queued {
+				s.queued = true
+				l.flushQueue = append(l.flushQueue, s)
+			}
+			l.mu.Unlock()
+			l.segmentError(err)
+			break
+		}
+		l.makeRoom(l.opt.TailBytes)
+	}
+	l.makeRoom(l.opt.TailBytes)
+}
+
+// makeRoom wakes appends that wait for memory, if there is some.
+func (l *Log) makeRoom(limit int64) {
+	if l.tailBytes.Load() > limit && !l.space.isFull() {
+		return
+	}
+	l.mu.Lock()
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+}
+
+// segmentError judges a failed write of a segment. A full disk is waited for:
+// the records are still in the journal and in memory. Anything else ends the
+// log; a start rewrites the segments from the journal.
+func (l *Log) segmentError(err error) {
+	if !isNoSpace(err) {
+		l.fail(fmt.Errorf("segment: %w", err))
+		return
+	}
+	l.mu.Lock()
+	l.space.full(l)
+	l.mu.Unlock()
+	l.opt.Logger.Error("segment: the disk is full; appends are refused until there is space", "error", err)
+}
+
+// flushShard moves all that waits of a shard to its segments. It does not
+// sync.
+func (l *Log) flushShard(s *shard) error {
+	l.removing.RLock()
+	defer l.removing.RUnlock()
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	l.mu.RLock()
+	age := rollAge(s.st.retention)
+	l.mu.RUnlock()
+	for {
+		s.mu.Lock()
+		if s.gone || len(s.tail) == 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		frames := s.tail
+		seg := s.active()
+		if seg != nil && l.rolls(seg, seg.size, &frames[0], age) {
+			seg.full = true
+			seg = nil
+		}
+		if seg == nil {
+			seg = &segment{
+				dir: l.segmentDir(s.st.id), shard: s.id, base: frames[0].base, next: frames[0].base,
+				size: segmentHead, first: -1, index: &index{end: segmentHead},
+			}
+			s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg)
+		}
+		size, path := seg.size, seg.path()
+		n := 1
+		if seg.first < 0 {
+			seg.first = frames[0].arrival
+		}
+		end := size + int64(len(frames[0].buf))
+		next := frames[0].next()
+		for n < len(frames) && frames[n].base == next && !l.rolls(seg, end, &frames[n], age) {
+			end += int64(len(frames[n].buf))
+			next = frames[n].next()
+			n++
+		}
+		s.mu.Unlock()
+		if err := l.writeFrames(s, seg, path, size, frames[:n]); err != nil {
+			return err
+		}
+		l.moved(s, seg, frames[:n])
+	}
+}
+
+// rolls reports whether f must go to a new segment when seg has size bytes.
+func (l *Log) rolls(seg *segment, size int64, f *frame, age int64) bool {
+	return (size > segmentHead && size+int64(len(f.buf)) > l.opt.SegmentBytes) ||
+		(seg.first >= 0 && f.arrival-seg.first >= age) ||
+		(size == seg.size && f.base != seg.next)
+}
+
+// writeFrames writes frames to the end of a segment's file.
+func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames []frame) error {
+	h, err := l.openToWrite(s, seg, path)
+	if err != nil {
+		return err
+	}
+	defer l.files.release(h)
+	buf := scratches.Get().(*[]byte) //nolint:forcetypeassert // The only type in the pool.
+	defer scratches.Put(buf)
+	b := (*buf)[:0]
+	l.files.wrote(h)
+	put := func(p []byte) error {
+		if len(p) == 0 {
+			return nil
+		}
+		if _, err := h.WriteAt(p, off); err != nil {
+			return err
+		}
+		off += int64(len(p))
+		return nil
+	}
+	for i := range frames {
+		f := frames[i].buf
+		if len(b)+len(f) > cap(b) {
+			if err := put(b); err != nil {
+				return err
+			}
+			b = b[:0]
+		}
+		if len(f) > cap(b)/4 && len(b) == 0 {
+			if err := put(f); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(b)+len(f) > cap(b) {
+			if err := put(f); err != nil {
+				return err
+			}
+			continue
+		}
+		b = append(b, f...)
+	}
+	return put(b)
+}
+
+// openToWrite opens the file of an open segment, and makes it if it is new.
+// What an earlier process wrote beyond the part that is known to be durable is
+// cut off first.
+func (l *Log) openToWrite(s *shard, seg *segment, path string) (*handle, error) {
+	if !seg.created {
+		if err := l.makeStreamDir(s.st.id); err != nil {
+			return nil, err
+		}
+	}
+	flag := os.O_RDWR
+	if !seg.created {
+		flag |= os.O_CREATE
+	}
+	h, err := l.files.acquire(seg, path, flag)
+	if err != nil {
+		return nil, err
+	}
+	if seg.created && !seg.cut {
+		l.files.wrote(h)
+		if err := h.Truncate(seg.size); err != nil {
+			l.files.release(h)
+			return nil, err
+		}
+		seg.cut = true
+	}
+	if !seg.created {
+		b := make([]byte, segmentHead)
+		m := segmentMeta{logID: l.id, stream: s.st.id, shard: uint32(s.id), base: uint64(seg.base), made: l.opt.Clock().UnixMilli()}
+		m.put(b, l.seed)
+		l.files.wrote(h)
+		err := h.Truncate(0) // a crashed process may have left one
+		if err == nil {
+			_, err = h.WriteAt(b, 0)
+		}
+		if err != nil {
+			l.files.release(h)
+			return nil, err
+		}
+		l.dirChanged(seg.dir)
+		seg.created, seg.cut = true, true
+	}
+	return h, nil
+}
+
+func (l *Log) makeStreamDir(id uint64) error {
+	dir := l.segmentDir(id)
+	l.dirMu.Lock()
+	defer l.dirMu.Unlock()
+	if _, ok := l.dirs[dir]; ok {
+		return nil
+	}
+	if err := l.opt.FS.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	l.dirs[dir] = struct{}{}
+	l.dirtyDirs[filepath.Dir(dir)] = struct{}{}
+	return nil
+}
+
+func (l *Log) dirChanged(dir string) {
+	l.dirMu.Lock()
+	l.dirtyDirs[dir] = struct{}{}
+	l.dirMu.Unlock()
+}
+
+// syncDirs makes names durable: parents first.
+func (l *Log) syncDirs() error {
+	l.dirMu.Lock()
+	dirty := l.dirtyDirs
+	l.dirtyDirs = make(map[string]struct{})
+	l.dirMu.Unlock()
+	var errs []error
+	for dir := range dirty {
+		err := l.opt.FS.SyncDir(dir)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // of a stream deleted since
+			errs = append(errs, syncFailed(err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// moved takes frames that are in a segment now out of the tail.
+func (l *Log) moved(s *shard, seg *segment, frames []frame) {
+	s.mu.Lock()
+	if s.gone {
+		s.mu.Unlock()
+		return
+	}
+	var bytes int64
+	for i := range frames {
+		f := &frames[i]
+		if seg.index != nil && seg.index.end == seg.size {
+			seg.index.add(seg, f.base, len(f.buf), f.arrival, max(seg.payload, 0))
+		}
+		seg.size += int64(len(f.buf))
+		if seg.payload >= 0 {
+			seg.payload += f.payload
+		}
+		seg.next, seg.last = f.next(), f.arrival
+		bytes += int64(len(f.buf))
+	}
+	if len(s.tail) == len(frames) {
+		s.tail = nil
+	} else {
+		s.tail = append([]frame(nil), s.tail[len(frames):]...)
+	}
+	var victims []*indexOwner
+	if seg.index != nil {
+		victims = l.indexes.touch(s, seg)
+	}
+	s.mu.Unlock()
+	l.tailBytes.Add(-bytes)
+	l.indexes.drop(victims)
+}
+
+func (l *Log) segmentDir(id uint64) string { return filepath.Join(l.dir, shardsDir, streamDir(id)) }
+
+// sealSegment completes a full segment: index, trailer, sync, new name.
+func (l *Log) sealSegment(s *shard, seg *segment) error {
+	if err := l.loadIndex(s, seg); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.gone || seg.sealed {
+		s.mu.Unlock()
+		return nil
+	}
+	x := seg.index
+	if x == nil {
+		s.mu.Unlock()
+		return errRetry // dropped again in between; the next checkpoint comes back
+	}
+	footer, at, old := encodeFooter(seg, l.seed), seg.size, seg.path()
+	s.mu.Unlock()
+	h, err := l.openToWrite(s, seg, old)
+	if err != nil {
+		return err
+	}
+	defer l.files.release(h)
+	l.files.wrote(h)
+	if _, err := h.WriteAt(footer, at); err != nil {
+		return err
+	}
+	if err := l.files.sync(h); err != nil {
+		return err
+	}
+	to := filepath.Join(seg.dir, sealedName(seg.shard, seg.base, seg.next, seg.last))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil
+	}
+	if err := l.opt.FS.Rename(old, to); err != nil {
+		return err
+	}
+	seg.sealed = true
+	l.dirChanged(seg.dir)
+	return nil
+}
+
+var errRetry = errors.New("to be tried again")
+
+func (s *shard) tailNext() streams.Sequence {
+	if len(s.tail) > 0 {
+		return s.tail[0].base
+	}
+	return s.next
+}

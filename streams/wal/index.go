@@ -1,0 +1,127 @@
+package wal
+
+import (
+	"container/list"
+	"sort"
+	"sync"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// indexEntry tells where a frame begins. All but off are differences: of the
+// sequence to the segment's base, of the arrival to its first record's (ms),
+// and the payload of everything before the frame.
+type indexEntry struct {
+	seq, off, arrival, payload uint32
+}
+
+// index is the sparse index of a segment, complete up to end.
+type index struct {
+	entries []indexEntry
+	end     int64         // where the next frame goes
+	lru     *list.Element // guarded by indexes.mu
+}
+
+// add notes a frame that begins at end.
+func (x *index) add(s *segment, base streams.Sequence, size int, arrival int64, payloadBefore int64) {
+	n := len(x.entries)
+	if n == 0 || x.end-int64(x.entries[n-1].off) >= indexEvery {
+		x.entries = append(x.entries, indexEntry{
+			seq: uint32(base - s.base), off: uint32(x.end), //nolint:gosec // A segment ends long before 4 GiB.
+			arrival: uint32(max(0, arrival-s.first)), //nolint:gosec // A segment ends before 49 days.
+			payload: uint32(payloadBefore),           //nolint:gosec // Less than the file.
+		})
+	}
+	x.end += int64(size)
+}
+
+// bySeq returns the last entry at or before seq, or the first.
+func (x *index) bySeq(s *segment, seq streams.Sequence) indexEntry {
+	i := sort.Search(len(x.entries), func(i int) bool { return s.base+streams.Sequence(x.entries[i].seq) > seq })
+	return x.at(i - 1)
+}
+
+// byArrival returns the last entry before which all records arrived before t.
+func (x *index) byArrival(s *segment, t int64) indexEntry {
+	i := sort.Search(len(x.entries), func(i int) bool { return s.first+int64(x.entries[i].arrival) >= t })
+	return x.at(i - 1)
+}
+
+func (x *index) at(i int) indexEntry {
+	if i < 0 {
+		return indexEntry{off: segmentHead}
+	}
+	return x.entries[i]
+}
+
+// indexes bounds the memory of all segment indexes. An index that was dropped
+// is read or built again when it is needed.
+type indexes struct {
+	mu    sync.Mutex
+	limit int64
+	bytes int64
+	order list.List // of *indexOwner, the newest in front
+}
+
+type indexOwner struct {
+	shard   *shard
+	seg     *segment
+	x       *index
+	charged int64
+}
+
+// touch marks the index of seg as used. The caller holds the shard's mutex,
+// and hands what is returned to drop after releasing it.
+func (c *indexes) touch(sh *shard, seg *segment) (victims []*indexOwner) {
+	x := seg.index
+	size := int64(cap(x.entries))*indexEntrySize + 128
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.lru == nil {
+		x.lru = c.order.PushFront(&indexOwner{shard: sh, seg: seg, x: x})
+	} else {
+		c.order.MoveToFront(x.lru)
+	}
+	o := x.lru.Value.(*indexOwner) //nolint:forcetypeassert // The only type in the list.
+	c.bytes += size - o.charged
+	o.charged = size
+	for c.bytes > c.limit && c.order.Len() > 1 {
+		victims = append(victims, c.remove(c.order.Back()))
+	}
+	return victims
+}
+
+func (c *indexes) remove(e *list.Element) *indexOwner {
+	o := e.Value.(*indexOwner) //nolint:forcetypeassert // The only type in the list.
+	c.order.Remove(e)
+	c.bytes -= o.charged
+	o.x.lru = nil
+	return o
+}
+
+// drop forgets indexes that touch chose, unless they were used since.
+func (c *indexes) drop(victims []*indexOwner) {
+	for _, o := range victims {
+		o.shard.mu.Lock()
+		c.mu.Lock()
+		if o.x.lru == nil && o.seg.index == o.x {
+			o.seg.index = nil
+		}
+		c.mu.Unlock()
+		o.shard.mu.Unlock()
+	}
+}
+
+// forget drops the index of a segment that is gone. The caller holds the
+// shard's mutex.
+func (c *indexes) forget(seg *segment) {
+	if seg.index == nil {
+		return
+	}
+	c.mu.Lock()
+	if seg.index.lru != nil {
+		c.remove(seg.index.lru)
+	}
+	c.mu.Unlock()
+	seg.index = nil
+}

@@ -1,0 +1,295 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+)
+
+const (
+	journalMagic = "FHJOURNL"
+	// firstJournalBytes is the size of a file that is made while somebody
+	// waits for it; the next ones are made ahead of need.
+	firstJournalBytes = 1 << 20
+	// maxSpares is how many written journal files are kept for use again.
+	maxSpares = 4
+	zeroChunk = 1 << 20
+)
+
+// fileHead is the first block of a journal file. A file that was only filled
+// with zeros has generation 0.
+type fileHead struct {
+	logID      [16]byte
+	generation uint32
+	start      uint64 // LSN of the first group, which lies at offset 4,096
+}
+
+func (h *fileHead) put(b []byte, seed uint32) {
+	b = b[:block]
+	clear(b)
+	copy(b, journalMagic)
+	le := binary.LittleEndian
+	le.PutUint32(b[8:], formatVersion)
+	le.PutUint32(b[12:], h.generation)
+	copy(b[16:32], h.logID[:])
+	le.PutUint64(b[32:], h.start)
+	le.PutUint32(b[60:], checksum(seed, b[:60]))
+}
+
+func parseFileHead(b []byte, seed uint32) (h fileHead, ok bool) {
+	if len(b) < 64 || string(b[:8]) != journalMagic {
+		return h, false
+	}
+	le := binary.LittleEndian
+	if le.Uint32(b[60:]) != checksum(seed, b[:60]) || le.Uint32(b[8:]) != formatVersion {
+		return h, false
+	}
+	h = fileHead{generation: le.Uint32(b[12:]), start: le.Uint64(b[32:])}
+	copy(h.logID[:], b[16:32])
+	return h, true
+}
+
+// journalFile is one file of the journal.
+type journalFile struct {
+	name    string // in the journal directory
+	size    int64
+	head    fileHead
+	damaged bool // bytes in it did not match: it is never used again
+}
+
+func journalName(id uint64) string { return fmt.Sprintf("%016x.journal", id) }
+
+func journalID(name string) (uint64, bool) {
+	s, ok := strings.CutSuffix(name, ".journal")
+	if !ok || len(s) != 16 {
+		return 0, false
+	}
+	id, err := strconv.ParseUint(s, 16, 64)
+	return id, err == nil
+}
+
+// journal writes groups, one after the other, to files that were written in
+// full before. write is for one goroutine; the rest may be called from any.
+type journal struct {
+	fsys  vfs.FS
+	dir   string
+	seed  uint32
+	logID [16]byte
+	bytes int64 // size of a file
+
+	// Of the writing goroutine.
+	active     vfs.File
+	off        int64 // where the next group goes; 0 before the file's head is written
+	size       int64
+	generation uint32
+	lsn        uint64 // of the next group
+
+	mu     sync.Mutex
+	nextID uint64
+	used   []journalFile // by start, the active one last
+	spares []journalFile
+}
+
+func (j *journal) path(name string) string { return filepath.Join(j.dir, name) }
+
+// errNoSpace is a write that found the disk full. Nothing before it is in
+// doubt.
+var errNoSpace = errors.New("disk is full")
+
+// write makes a group durable. buf begins with one block of room for a file's
+// head, then the group, of which used bytes are head and frames.
+func (j *journal) write(buf []byte, used int, g *groupInfo, now int64) error {
+	total := int64((used + block - 1) &^ (block - 1))
+	if j.active == nil || (j.off > 0 && j.off+total > j.size) {
+		if err := j.advance(j.active == nil, total); err != nil {
+			return err
+		}
+	}
+	g.lsn, g.generation, g.synced = j.lsn, j.generation, j.lsn
+	putGroup(buf[block:], used, g, now, j.seed)
+	out, at := buf[block:block+total], j.off
+	if j.off == 0 {
+		h := fileHead{logID: j.logID, generation: j.generation, start: j.lsn}
+		h.put(buf, j.seed)
+		out, at = buf[:block+total], 0
+	}
+	if _, err := j.active.WriteAt(out, at); err != nil {
+		if isNoSpace(err) {
+			// These bytes were never synced, and the next group overwrites them.
+			return fmt.Errorf("%w: %w", errNoSpace, err)
+		}
+		return err
+	}
+	if err := j.active.Sync(); err != nil {
+		return err
+	}
+	j.off = at + int64(len(out))
+	j.size = max(j.size, j.off)
+	j.lsn += uint64(total) //nolint:gosec // Positive.
+	return nil
+}
+
+// advance takes a spare file into use. Without one the active file just grows,
+// unless must is set: then a small file is made.
+func (j *journal) advance(must bool, need int64) error {
+	j.mu.Lock()
+	var next journalFile
+	if n := len(j.spares); n > 0 {
+		next, j.spares = j.spares[n-1], j.spares[:n-1]
+		j.mu.Unlock()
+	} else {
+		j.mu.Unlock()
+		if !must {
+			return nil
+		}
+		size := min(firstJournalBytes, j.bytes)
+		for size < need+block {
+			size *= 2
+		}
+		var err error
+		if next, err = j.create(size, nil); err != nil {
+			return err
+		}
+	}
+	f, err := j.fsys.OpenFile(j.path(next.name), os.O_RDWR, 0)
+	if err != nil {
+		j.mu.Lock()
+		j.spares = append(j.spares, next)
+		j.mu.Unlock()
+		return err
+	}
+	if j.active != nil {
+		if err := j.active.Close(); err != nil { // synced before
+			return errors.Join(err, f.Close())
+		}
+	}
+	j.active, j.off, j.size = f, 0, next.size
+	j.generation++
+	next.head = fileHead{logID: j.logID, generation: j.generation, start: j.lsn}
+	j.mu.Lock()
+	j.used = append(j.used, next)
+	j.mu.Unlock()
+	return nil
+}
+
+// create makes a file of zeros that the disk holds in full. stop, if closed,
+// ends it early with fs.ErrClosed.
+func (j *journal) create(size int64, stop <-chan struct{}) (journalFile, error) {
+	j.mu.Lock()
+	name := journalName(j.nextID)
+	j.nextID++
+	j.mu.Unlock()
+	f, err := j.fsys.OpenFile(j.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return journalFile{}, wrapNoSpace(err)
+	}
+	err = j.fill(f, size, stop)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = j.fsys.SyncDir(j.dir)
+	}
+	if err != nil {
+		if rerr := j.fsys.Remove(j.path(name)); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+		return journalFile{}, wrapNoSpace(err)
+	}
+	return journalFile{name: name, size: size}, nil
+}
+
+func (j *journal) fill(f vfs.File, size int64, stop <-chan struct{}) error {
+	zeros := make([]byte, min(zeroChunk, size))
+	for off := int64(0); off < size; {
+		select {
+		case <-stop:
+			return fs.ErrClosed
+		default:
+		}
+		n := min(int64(len(zeros)), size-off)
+		if _, err := f.WriteAt(zeros[:n], off); err != nil {
+			return err
+		}
+		// In pieces, so that the syncs of the active file never wait behind
+		// the whole of this one.
+		if off += n; off%(8*zeroChunk) == 0 || off == size {
+			if err := f.Sync(); err != nil {
+				return err
+			}
+		}
+	}
+	// A head with generation 0 says that the zeros are complete.
+	head := make([]byte, block)
+	h := fileHead{logID: j.logID}
+	h.put(head, j.seed)
+	if _, err := f.WriteAt(head, 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// wantsSpare reports whether a file should be made ahead of need.
+func (j *journal) wantsSpare() bool {
+	j.mu.Lock()
+	n := len(j.spares)
+	j.mu.Unlock()
+	return n == 0 && j.active != nil && j.off > j.size/2
+}
+
+// prepare makes one spare file.
+func (j *journal) prepare(stop <-chan struct{}) error {
+	f, err := j.create(j.bytes, stop)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.spares = append(j.spares, f)
+	j.mu.Unlock()
+	return nil
+}
+
+// release gives back the files that end at or before lsn. Damaged ones go to
+// the directory of things found.
+func (j *journal) release(lsn uint64, found func(path string) error) error {
+	j.mu.Lock()
+	var free []journalFile
+	for len(j.used) > 1 && j.used[1].head.start <= lsn {
+		free = append(free, j.used[0])
+		j.used = j.used[1:]
+	}
+	var drop []journalFile
+	for _, f := range free {
+		if !f.damaged && f.size == j.bytes && len(j.spares) < maxSpares {
+			j.spares = append(j.spares, f)
+		} else {
+			drop = append(drop, f)
+		}
+	}
+	j.mu.Unlock()
+	var errs []error
+	for _, f := range drop {
+		if f.damaged {
+			errs = append(errs, found(j.path(f.name)))
+		} else {
+			errs = append(errs, j.fsys.Remove(j.path(f.name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// close ends the use of the active file; all of it was synced.
+func (j *journal) close() error {
+	if j.active == nil {
+		return nil
+	}
+	return j.active.Close()
+}

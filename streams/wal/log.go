@@ -1,0 +1,354 @@
+package wal
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// Names in the data directory.
+const (
+	lockFile   = "LOCK"
+	formatFile = "FORMAT"
+	failedFile = "SYNC-FAILED"
+	journalDir = "journal"
+	metaDir    = "meta"
+	shardsDir  = "shards"
+	foundDir   = "lost+found"
+)
+
+// Log is a streams.Engine on the files of one directory.
+type Log struct {
+	opt   Options
+	dir   string
+	id    [16]byte
+	seed  uint32
+	lock  io.Closer
+	stats counters
+
+	journal journal
+	files   files
+	indexes indexes
+	state   keyed
+	space   space
+
+	reshape      sync.Mutex   // one change of streams at a time
+	checkpointMu sync.Mutex   // one checkpoint at a time
+	removing     sync.RWMutex // held to write segments, and alone to remove directories
+
+	tailBytes atomic.Int64 // durable bytes that wait for their segments
+	armed     atomic.Bool  // a checkpoint is due when the interval is over
+	jumped    atomic.Bool
+	wallStart time.Time
+	monoStart time.Duration
+	started   time.Time
+
+	mu              sync.RWMutex
+	byName          map[string]*stream
+	byID            map[uint64]*stream
+	nextStream      uint64
+	deleting        []uint64 // deleted streams whose directories are still there
+	unlink          []string // segment files to remove after the next checkpoint
+	cur             *group   // fills while the one before is written
+	groupNumber     uint64
+	freeBufs        [][]byte
+	room            chan struct{} // closed when a group or memory has room again
+	touched         []*shard      // have data the last checkpoint has not
+	flushQueue      []*shard      // have a tail, the oldest first
+	durable         uint64        // LSN
+	released        uint64        // LSN of the last snapshot
+	sinceCheckpoint int64
+	snapNumber      uint64
+	changed         bool // something but records changed since the last checkpoint
+	closed          bool
+	failed          error
+	damagedShards   int
+
+	dirMu     sync.Mutex
+	dirs      map[string]struct{} // stream directories that exist
+	dirtyDirs map[string]struct{} // directories to sync
+
+	work, flush, arm, checkpointNow, retainNow chan struct{}
+
+	failedC    chan struct{} // closed with failed
+	stop       chan struct{} // closed by Close, when nothing is appended any more
+	stopCommit chan struct{}
+	preparing  atomic.Bool
+	running    sync.WaitGroup
+}
+
+var _ streams.Engine = (*Log)(nil)
+
+// ErrFormat means that a directory cannot be used: it belongs to a newer
+// version, or to something else.
+var ErrFormat = errors.New("data directory is not usable")
+
+// Open opens the log in dir, and makes an empty one if there is none. It
+// returns when everything that was acknowledged can be read, and when nothing
+// it will show can be lost any more.
+//
+// An error wraps vfs.ErrLocked if another process uses the directory, and
+// ErrFormat if this version must not.
+func Open(dir string, opt Options) (*Log, error) {
+	opt = opt.withDefaults()
+	if err := opt.validate(); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	l := &Log{
+		opt: opt, dir: filepath.Clean(dir), started: time.Now(),
+		byName: make(map[string]*stream), byID: make(map[uint64]*stream),
+		nextStream: 1, room: make(chan struct{}),
+		dirs: make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
+		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
+		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
+		failedC: make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
+	}
+	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {
+		l.fail(fmt.Errorf("segment: %w", err))
+	}}
+	l.indexes.limit = opt.IndexBytes
+	l.wallStart = opt.Clock()
+	if opt.Monotonic != nil {
+		l.monoStart = opt.Monotonic()
+	}
+	if err := opt.FS.MkdirAll(l.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	lock, err := opt.FS.Lock(filepath.Join(l.dir, lockFile))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("open log %s: another process uses this data directory; stop it, or choose another directory: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	l.lock = lock
+	l.mu.Lock()
+	l.cur = l.newGroup()
+	l.mu.Unlock()
+	if err := l.start(); err != nil {
+		l.files.closeAll()
+		return nil, fmt.Errorf("open log %s: %w", dir, errors.Join(err, l.journal.close(), lock.Close()))
+	}
+	l.running.Add(3)
+	go l.commitLoop()
+	go l.flushLoop()
+	go l.keepLoop()
+	l.mu.RLock()
+	replayed := len(l.touched) > 0 || l.changed
+	l.mu.RUnlock()
+	if replayed {
+		signal(l.checkpointNow)
+	}
+	return l, nil
+}
+
+// start brings the log from its files to where it can go on.
+func (l *Log) start() error {
+	if err := l.readFormat(); err != nil {
+		return err
+	}
+	l.journal = journal{
+		fsys: l.opt.FS, dir: filepath.Join(l.dir, journalDir), seed: l.seed, logID: l.id, bytes: l.opt.JournalBytes,
+	}
+	return l.recover()
+}
+
+const formatHead = "firehosed log"
+
+// readFormat reads the format file, which names the version of everything
+// else, or begins a new log.
+func (l *Log) readFormat() error {
+	path := filepath.Join(l.dir, formatFile)
+	b, err := readFile(l.opt.FS, path, 4096)
+	if errors.Is(err, os.ErrNotExist) {
+		return l.begin(path)
+	}
+	if err != nil {
+		return err
+	}
+	var version int
+	var id string
+	if _, err := fmt.Sscanf(string(b), formatHead+"\nformat %d\nid %s\n", &version, &id); err != nil {
+		return fmt.Errorf("%w: %s does not begin with %q; is this the data directory of something else?", ErrFormat, path, formatHead)
+	}
+	if version > formatVersion {
+		return fmt.Errorf("%w: it has format %d and was written by a newer version; this version reads format %d. Start the newer version again, or restore a backup", ErrFormat, version, formatVersion)
+	}
+	raw, err := hex.DecodeString(id)
+	if err != nil || len(raw) != len(l.id) || version != formatVersion {
+		return fmt.Errorf("%w: %s is damaged; its id also stands in every snapshot under %s", ErrFormat, path, metaDir)
+	}
+	l.id = [16]byte(raw)
+	l.seed = seedOf(l.id)
+	return nil
+}
+
+// begin makes an empty log. The format file comes last: without it nothing was
+// acknowledged yet.
+func (l *Log) begin(path string) error {
+	for _, d := range []string{shardsDir, journalDir} {
+		list, err := l.opt.FS.ReadDir(filepath.Join(l.dir, d))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if len(list) > 0 {
+			return fmt.Errorf("%w: %s is missing, yet there is data under %s", ErrFormat, path, d)
+		}
+	}
+	if _, err := io.ReadFull(rand.Reader, l.id[:]); err != nil {
+		return err
+	}
+	l.seed = seedOf(l.id)
+	for _, d := range []string{journalDir, metaDir, shardsDir} {
+		if err := l.opt.FS.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	snap := l.capture()
+	l.mu.Unlock()
+	b, err := snap.encode(l.seed)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(l.opt.FS, filepath.Join(l.dir, metaDir, snapshotName(snap.Number)), b); err != nil {
+		return err
+	}
+	if err := l.opt.FS.SyncDir(filepath.Dir(l.dir)); err != nil {
+		return err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s\nformat %d\nid %s\n", formatHead, formatVersion, hex.EncodeToString(l.id[:]))
+	return writeFile(l.opt.FS, path, []byte(text.String()))
+}
+
+// monotonic is a clock for durations.
+func (l *Log) monotonic() time.Duration {
+	if l.opt.Monotonic != nil {
+		return l.opt.Monotonic()
+	}
+	return time.Since(l.started)
+}
+
+func (l *Log) generation() uint32 {
+	l.journal.mu.Lock()
+	defer l.journal.mu.Unlock()
+	if n := len(l.journal.used); n > 0 {
+		return l.journal.used[n-1].head.generation
+	}
+	return 0
+}
+
+// Failed is closed when a failed write or sync made the log read-only. The
+// process should end then, and be started again: only a start can tell what is
+// on the disk.
+func (l *Log) Failed() <-chan struct{} { return l.failedC }
+
+// Err tells why the log is read-only, or nil.
+func (l *Log) Err() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
+}
+
+// fail makes the log read-only. What waits for the disk gets ErrReadOnly.
+func (l *Log) fail(err error) {
+	l.mu.Lock()
+	if l.failed != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.failed = err
+	g := l.cur
+	l.cur = l.newGroup()
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+	l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+	l.opt.Logger.Error("log: a write or sync failed; the log is read-only until the process is started again", "error", err)
+	// For whoever looks at the directory; a start does not depend on it.
+	note := fmt.Sprintf("%s %v\n", l.now().Format(time.RFC3339Nano), err)
+	if werr := writeFile(l.opt.FS, filepath.Join(l.dir, failedFile), []byte(note)); werr != nil {
+		l.opt.Logger.Warn("log: the note of the failure could not be written", "error", werr)
+	}
+	close(l.failedC)
+}
+
+func (l *Log) refuseGroup(g *group, err error) {
+	g.err = err
+	close(g.done)
+}
+
+// prepareSpare makes a journal file ahead of need.
+func (l *Log) prepareSpare() {
+	if !l.preparing.CompareAndSwap(false, true) {
+		return
+	}
+	l.running.Add(1)
+	go func() {
+		defer l.running.Done()
+		defer l.preparing.Store(false)
+		if err := l.journal.prepare(l.stop); err != nil && !errors.Is(err, os.ErrClosed) {
+			// Not fatal: the active file grows instead, only slower.
+			l.opt.Logger.Warn("journal: a file could not be prepared", "error", err)
+		}
+	}()
+}
+
+// Close implements streams.Engine. After it everything is in the segments and
+// the snapshot, so that the next Open has nothing to replay.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+	close(l.stopCommit)
+	close(l.stop)
+	l.running.Wait()
+	l.mu.RLock()
+	dirty := l.failed == nil && (len(l.touched) > 0 || l.changed || l.sinceCheckpoint > 0)
+	failed := l.failed
+	l.mu.RUnlock()
+	var errs []error
+	if dirty {
+		if err := l.checkpoint(); err != nil {
+			errs = append(errs, err) // the journal has it all
+		}
+	}
+	if failed != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", streams.ErrReadOnly, failed))
+	}
+	l.mu.RLock()
+	for _, st := range l.byID {
+		for _, s := range st.shards {
+			s.mu.Lock()
+			s.wake()
+			s.mu.Unlock()
+		}
+	}
+	l.mu.RUnlock()
+	l.files.closeAll()
+	errs = append(errs, l.journal.close(), l.lock.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close log %s: %w", l.dir, err)
+	}
+	return nil
+}

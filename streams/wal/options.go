@@ -1,0 +1,111 @@
+package wal
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+)
+
+// Options of a log. The zero value is right for production.
+type Options struct {
+	// FS holds the files. Default: the operating system's.
+	FS vfs.FS
+	// Clock tells the wall time, for arrivals and retention. Default: time.Now.
+	Clock func() time.Time
+	// Monotonic tells the time since some fixed moment, unmoved by changes of
+	// the wall clock. It guards retention against jumps of Clock by more than
+	// an hour. Default: the process's monotonic clock, or no guard if Clock is
+	// set.
+	Monotonic func() time.Duration
+	// Logger takes what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+
+	// SegmentBytes is where a shard goes on in a new segment file. Default
+	// 64 MiB, 4 KiB to 1 GiB.
+	SegmentBytes int64
+	// JournalBytes is the size of a journal file. Default 64 MiB, 64 KiB to
+	// 1 GiB.
+	JournalBytes int64
+	// CheckpointBytes of journal start a checkpoint, and so bound the replay
+	// at a start. Default 256 MiB.
+	CheckpointBytes int64
+	// CheckpointInterval is how long data rests in the journal only. Default
+	// 10 s.
+	CheckpointInterval time.Duration
+	// TailBytes bounds the durable records that wait in memory for their
+	// segments, over all shards. Default 64 MiB, at least 1 MiB.
+	TailBytes int64
+	// IndexBytes bounds the segment indexes held in memory. Default 32 MiB.
+	IndexBytes int64
+	// MinFreeBytes is the free space below which appends get ErrFull. Default
+	// (0): the larger of 1 GiB and 2 % of the disk, but at most 10 % of it.
+	// Negative: only a disk without any space refuses.
+	MinFreeBytes int64
+	// MaxOpenFiles bounds the segment files open at a time. Default 1,024.
+	MaxOpenFiles int
+
+	// OnSync, if set, is told of every sync of the journal: how long it took
+	// and how many bytes it made durable. It must return quickly.
+	OnSync func(took time.Duration, bytes int64)
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+		if o.Monotonic == nil {
+			start := time.Now()
+			o.Monotonic = func() time.Duration { return time.Since(start) }
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 64 << 20
+	}
+	if o.JournalBytes == 0 {
+		o.JournalBytes = 64 << 20
+	}
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = 256 << 20
+	}
+	if o.CheckpointInterval == 0 {
+		o.CheckpointInterval = 10 * time.Second
+	}
+	if o.TailBytes == 0 {
+		o.TailBytes = 64 << 20
+	}
+	if o.IndexBytes == 0 {
+		o.IndexBytes = 32 << 20
+	}
+	if o.MaxOpenFiles == 0 {
+		o.MaxOpenFiles = 1024
+	}
+	return o
+}
+
+func (o Options) validate() error {
+	for _, c := range []struct {
+		name     string
+		v        int64
+		from, to int64
+	}{
+		{"SegmentBytes", o.SegmentBytes, 4 << 10, 1 << 30},
+		{"JournalBytes", o.JournalBytes, 64 << 10, 1 << 30},
+		{"CheckpointBytes", o.CheckpointBytes, 4 << 10, 1 << 40},
+		{"CheckpointInterval", int64(o.CheckpointInterval), int64(time.Millisecond), int64(24 * time.Hour)},
+		{"TailBytes", o.TailBytes, 4 << 10, 1 << 40},
+		{"IndexBytes", o.IndexBytes, 4 << 10, 1 << 40},
+		{"MaxOpenFiles", int64(o.MaxOpenFiles), 2, 1 << 20},
+	} {
+		if c.v < c.from || c.v > c.to {
+			return fmt.Errorf("option %s: %d is outside %d to %d", c.name, c.v, c.from, c.to)
+		}
+	}
+	return nil
+}

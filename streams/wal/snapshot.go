@@ -1,0 +1,288 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// errContent means that bytes with a right checksum make no sense.
+var errContent = errors.New("content is not understood")
+
+// text is any bytes as a JSON string: as they are if they are UTF-8, else, or
+// if they look like it, as "base64:" and that.
+type text string
+
+func (t text) MarshalText() ([]byte, error) {
+	if !utf8.ValidString(string(t)) || strings.HasPrefix(string(t), "base64:") {
+		return []byte("base64:" + base64.StdEncoding.EncodeToString([]byte(t))), nil
+	}
+	return []byte(t), nil
+}
+
+func (t *text) UnmarshalText(b []byte) error {
+	enc, ok := bytes.CutPrefix(b, []byte("base64:"))
+	if !ok {
+		*t = text(b)
+		return nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(string(enc))
+	*t = text(raw)
+	return err
+}
+
+// snapshot is everything that is not records, as of one place in the journal.
+// See docs/formats/snapshot.md.
+type snapshot struct {
+	Format     int             `json:"format"`
+	Log        string          `json:"log"` // id of the log, hexadecimal
+	Number     uint64          `json:"number"`
+	Written    time.Time       `json:"written"`
+	LSN        uint64          `json:"lsn"`    // the journal is replayed from here
+	Synced     uint64          `json:"synced"` // the journal was durable up to here
+	Generation uint32          `json:"generation"`
+	Group      uint64          `json:"group"`
+	NextStream uint64          `json:"next_stream"`
+	Streams    []snapStream    `json:"streams"`
+	Deleting   []uint64        `json:"deleting,omitempty"`
+	State      map[text][]byte `json:"state,omitempty"`
+}
+
+type snapStream struct {
+	ID        uint64      `json:"id"`
+	Name      text        `json:"name"`
+	Created   int64       `json:"created_ms"`
+	Retention int64       `json:"retention_ms"`
+	NextShard uint32      `json:"next_shard"`
+	Shards    []snapShard `json:"shards"`
+}
+
+type snapShard struct {
+	ID       uint32     `json:"id"`
+	Start    string     `json:"start"` // hexadecimal
+	End      string     `json:"end"`
+	Parent   *uint32    `json:"parent,omitempty"`
+	Adjacent *uint32    `json:"adjacent,omitempty"`
+	Created  int64      `json:"created_ms"`
+	Closed   int64      `json:"closed_ms,omitempty"`
+	Oldest   uint64     `json:"oldest"`
+	Next     uint64     `json:"next"`
+	Last     int64      `json:"last_ms,omitempty"`
+	Base     uint64     `json:"open_base,omitempty"`
+	Bytes    int64      `json:"open_bytes,omitempty"`
+	Damage   []snapHole `json:"damage,omitempty"`
+	Refuse   *snapHole  `json:"refuse,omitempty"`
+	Suspect  *snapHole  `json:"suspect,omitempty"`
+
+	shard *shard // whose position is filled in last
+}
+
+type snapHole struct {
+	From   uint64 `json:"from,omitempty"` // sequences
+	To     uint64 `json:"to,omitempty"`
+	File   string `json:"file"`
+	Begin  int64  `json:"begin"` // bytes
+	End    int64  `json:"end"`
+	Reason string `json:"reason"`
+}
+
+func holeOf(e *streams.DamageError) *snapHole {
+	if e == nil {
+		return nil
+	}
+	return &snapHole{File: e.File, Begin: e.From, End: e.To, Reason: e.Reason}
+}
+
+func (h *snapHole) err() *streams.DamageError {
+	if h == nil {
+		return nil
+	}
+	return &streams.DamageError{File: h.File, From: h.Begin, To: h.End, Reason: h.Reason}
+}
+
+func hexKey(h streams.HashKey) string { return fmt.Sprintf("%016x%016x", h.Hi, h.Lo) }
+
+func parseHexKey(s string) (h streams.HashKey, err error) {
+	if len(s) != 32 {
+		return h, fmt.Errorf("%w: hash key %q", errContent, s)
+	}
+	if h.Hi, err = strconv.ParseUint(s[:16], 16, 64); err != nil {
+		return h, err
+	}
+	h.Lo, err = strconv.ParseUint(s[16:], 16, 64)
+	return h, err
+}
+
+// capture copies the metadata as of l.durable. l.mu is held. Positions of
+// shards are filled in later, when they are in the segments.
+func (l *Log) capture() *snapshot {
+	n := &snapshot{
+		Format: formatVersion, Log: hex.EncodeToString(l.id[:]), Number: l.snapNumber + 1, Written: l.now(),
+		LSN: l.durable, Synced: l.durable, Group: l.groupNumber,
+		NextStream: l.nextStream, Deleting: slices.Clone(l.deleting),
+	}
+	for _, st := range l.byID {
+		ss := snapStream{
+			ID: st.id, Name: text(st.name), Created: st.created.UnixMilli(),
+			Retention: st.retention.Milliseconds(), NextShard: uint32(st.nextShard),
+			Shards: make([]snapShard, 0, len(st.shards)),
+		}
+		for _, s := range st.shards {
+			e := snapShard{
+				ID: uint32(s.id), Start: hexKey(s.rng.Start), End: hexKey(s.rng.End),
+				Created: s.created.UnixMilli(), Refuse: holeOf(s.refuse), shard: s,
+			}
+			if s.parent != streams.NoShard {
+				e.Parent = (*uint32)(&s.parent)
+			}
+			if s.adjacent != streams.NoShard {
+				e.Adjacent = (*uint32)(&s.adjacent)
+			}
+			if s.closed {
+				e.Closed = s.closedAt.UnixMilli()
+			}
+			ss.Shards = append(ss.Shards, e)
+		}
+		n.Streams = append(n.Streams, ss)
+	}
+	l.state.mu.RLock()
+	n.State = make(map[text][]byte, len(l.state.values))
+	for k, v := range l.state.values {
+		n.State[text(k)] = v
+	}
+	l.state.mu.RUnlock()
+	return n
+}
+
+// place fills in what the segments hold, and puts everything in order.
+func (n *snapshot) place() {
+	slices.SortFunc(n.Streams, func(a, b snapStream) int { return cmpU64(a.ID, b.ID) })
+	for i := range n.Streams {
+		sh := n.Streams[i].Shards
+		slices.SortFunc(sh, func(a, b snapShard) int { return int(a.ID) - int(b.ID) })
+		for k := range sh {
+			e := &sh[k]
+			s := e.shard
+			s.mu.Lock()
+			p := s.position
+			e.Oldest, e.Next, e.Last, e.Base, e.Bytes = uint64(p.oldest), uint64(p.next), p.last, uint64(p.base), p.bytes
+			for _, d := range s.damage {
+				h := holeOf(d.err)
+				h.From, h.To = uint64(d.from), uint64(d.to)
+				e.Damage = append(e.Damage, *h)
+			}
+			e.Suspect = holeOf(s.suspect)
+			s.mu.Unlock()
+		}
+	}
+}
+
+func cmpU64(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// encode returns the file: JSON, and a last line with its checksum.
+func (n *snapshot) encode(seed uint32) ([]byte, error) {
+	b, err := json.MarshalIndent(n, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	b = append(b, '\n')
+	return fmt.Appendf(b, "crc32c %08x\n", checksum(seed, b)), nil
+}
+
+const snapshotTail = len("crc32c 00000000\n")
+
+func decodeSnapshot(b []byte, seed uint32) (*snapshot, error) {
+	if len(b) < snapshotTail {
+		return nil, fmt.Errorf("%w: %d bytes are too short", errContent, len(b))
+	}
+	body, tail := b[:len(b)-snapshotTail], b[len(b)-snapshotTail:]
+	if string(tail) != fmt.Sprintf("crc32c %08x\n", checksum(seed, body)) {
+		return nil, fmt.Errorf("%w: checksum does not match", errContent)
+	}
+	n := new(snapshot)
+	if err := json.Unmarshal(body, n); err != nil {
+		return nil, fmt.Errorf("%w: %w", errContent, err)
+	}
+	if n.Format != formatVersion {
+		return nil, fmt.Errorf("%w: format %d, this version reads %d", errContent, n.Format, formatVersion)
+	}
+	return n, nil
+}
+
+func snapshotName(number uint64) string { return fmt.Sprintf("snapshot-%016x.json", number) }
+
+func snapshotNumber(name string) (uint64, bool) {
+	s, ok := strings.CutPrefix(name, "snapshot-")
+	if !ok {
+		return 0, false
+	}
+	if s, ok = strings.CutSuffix(s, ".json"); !ok || len(s) != 16 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 16, 64)
+	return n, err == nil
+}
+
+// writeFile replaces a file so that after a crash it is the old or the new.
+func writeFile(fsys vfs.FS, path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := fsys.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fsys.Rename(tmp, path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := fsys.SyncDir(filepath.Dir(path)); err != nil {
+		return syncFailed(err)
+	}
+	return nil
+}
+
+// readFile reads a small file; limit guards memory.
+func readFile(fsys vfs.FS, path string, limit int64) ([]byte, error) {
+	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: %w: more than %d bytes", path, errContent, limit)
+	}
+	return b, err
+}

@@ -1,0 +1,239 @@
+package wal
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// stream is guarded by Log.mu.
+type stream struct {
+	name      string
+	id        uint64
+	created   time.Time
+	retention time.Duration
+	nextShard streams.ShardID
+	shards    map[streams.ShardID]*shard // open ones, and closed ones that have not expired
+	route     *routing
+	// frozen is set while a split, merge or delete is being made durable, and
+	// closed when it is decided. Appends wait for it.
+	frozen chan struct{}
+	gone   bool
+}
+
+// routing is an immutable table of the open shards by range.
+type routing struct {
+	starts []streams.HashKey
+	shards []*shard
+}
+
+// find returns the place in the table of the shard that h belongs to.
+func (r *routing) find(h streams.HashKey) int {
+	return sort.Search(len(r.starts), func(i int) bool { return r.starts[i].Compare(h) > 0 }) - 1
+}
+
+// reroute rebuilds the table from the open shards.
+func (st *stream) reroute() {
+	var open []*shard
+	for _, s := range st.shards {
+		if !s.closed {
+			open = append(open, s)
+		}
+	}
+	slices.SortFunc(open, func(a, b *shard) int { return a.rng.Start.Compare(b.rng.Start) })
+	r := &routing{shards: open, starts: make([]streams.HashKey, len(open))}
+	for i, s := range open {
+		r.starts[i] = s.rng.Start
+	}
+	st.route = r
+}
+
+// shard keeps little while it is idle: no goroutine, no buffer, no file.
+type shard struct {
+	st               *stream
+	id               streams.ShardID
+	rng              streams.HashRange
+	parent, adjacent streams.ShardID
+	created          time.Time
+
+	// Guarded by Log.mu.
+	assigned streams.Sequence // the next sequence to hand out
+	arrived  int64            // arrival of the last record that got one, Unix ms
+	closed   bool
+	closedAt time.Time
+	refuse   *streams.DamageError // why nothing can be appended, if so
+	touched  bool                 // in Log.touched: has data the last checkpoint has not
+	queued   bool                 // in Log.flushQueue
+
+	flushMu sync.Mutex // held while frames move from tail to segments
+
+	mu       sync.Mutex
+	next     streams.Sequence // after the last durable record
+	last     int64            // arrival of the last durable record, Unix ms
+	ended    bool             // closed, for readers
+	gone     bool             // deleted or expired
+	tail     []frame          // durable, not yet in a segment
+	segs     []*segment       // oldest first; never changed in place
+	damage   []damaged        // by sequence
+	suspect  *streams.DamageError
+	first    streams.Sequence // the horizon when it was last looked up,
+	firstAt  int64            // and the arrival of that record; -1 if unknown
+	notify   chan struct{}    // closed when something of the above changes
+	position position
+}
+
+// damaged is a range of records that cannot be read.
+type damaged struct {
+	from, to streams.Sequence
+	err      *streams.DamageError
+}
+
+// position is what the last checkpoint knows to be in the segments.
+type position struct {
+	oldest streams.Sequence // base of the oldest segment, or next
+	base   streams.Sequence // of the open segment, if bytes is not 0
+	bytes  int64            // of the open segment
+	next   streams.Sequence
+	last   int64
+}
+
+// wake lets everybody look again who waits for the shard. s.mu is held.
+func (s *shard) wake() {
+	if s.notify != nil {
+		close(s.notify)
+		s.notify = nil
+	}
+}
+
+func (s *shard) String() string { return fmt.Sprintf("stream %q %s", s.st.name, s.id) }
+
+func newShard(st *stream, id streams.ShardID, rng streams.HashRange, created time.Time) *shard {
+	s := &shard{
+		st: st, id: id, rng: rng, parent: streams.NoShard, adjacent: streams.NoShard, created: created,
+		assigned: 1, next: 1, first: 1, firstAt: -1,
+	}
+	s.position = position{oldest: 1, next: 1}
+	return s
+}
+
+// active returns the segment that records go to, or nil. s.mu is held.
+func (s *shard) active() *segment {
+	if n := len(s.segs); n > 0 && !s.segs[n-1].sealed && !s.segs[n-1].full {
+		return s.segs[n-1]
+	}
+	return nil
+}
+
+// Describe implements streams.Engine. First of a shard may lag behind what a
+// read finds by the records of a few KiB.
+func (l *Log) Describe(name string) (streams.StreamInfo, error) {
+	cut := l.retentionNow()
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	st := l.byName[name]
+	if st == nil {
+		return streams.StreamInfo{}, notFound(name)
+	}
+	info := st.info()
+	cut -= st.retention.Milliseconds()
+	for _, s := range st.shards {
+		if s.expired(cut) {
+			continue
+		}
+		i := streams.ShardInfo{
+			ID: s.id, Range: s.rng, Parent: s.parent, AdjacentParent: s.adjacent,
+			Created: s.created, Closed: s.closed, ClosedAt: s.closedAt,
+		}
+		s.mu.Lock()
+		i.First, i.Next = s.firstInMemory(cut), s.next
+		s.mu.Unlock()
+		info.Shards = append(info.Shards, i)
+	}
+	slices.SortFunc(info.Shards, func(a, b streams.ShardInfo) int { return int(a.ID) - int(b.ID) })
+	return info, nil
+}
+
+// expired reports whether a closed shard and all its records are past the
+// retention. Log.mu is held.
+func (s *shard) expired(cut int64) bool {
+	return s.closed && s.closedAt.UnixMilli() < cut
+}
+
+// firstInMemory is the horizon as far as it can be told without the disk.
+// s.mu is held.
+func (s *shard) firstInMemory(cut int64) streams.Sequence {
+	if s.first >= s.next || s.last < cut {
+		return s.next
+	}
+	if s.firstAt >= cut {
+		return s.first
+	}
+	first := s.first
+	for _, seg := range s.segs {
+		switch {
+		case seg.last < cut:
+			first = max(first, seg.next)
+			continue
+		case seg.index != nil && seg.first >= 0:
+			first = max(first, seg.base+streams.Sequence(seg.index.byArrival(seg, cut).seq))
+		default:
+			first = max(first, seg.base)
+		}
+		return first
+	}
+	for i := range s.tail {
+		if s.tail[i].arrival >= cut {
+			return max(first, s.tail[i].base)
+		}
+	}
+	return first
+}
+
+func (st *stream) info() streams.StreamInfo {
+	return streams.StreamInfo{
+		Name: st.name, ID: st.id, Created: st.created, Status: streams.Active, Retention: st.retention,
+	}
+}
+
+// List implements streams.Engine.
+func (l *Log) List() []streams.StreamInfo {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]streams.StreamInfo, 0, len(l.byName))
+	for _, st := range l.byName {
+		if info := st.info(); !info.Internal() {
+			out = append(out, info)
+		}
+	}
+	slices.SortFunc(out, func(a, b streams.StreamInfo) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// resolve finds the shard that ref names.
+func (l *Log) resolve(ref streams.ShardRef) (*shard, time.Duration, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return nil, 0, streams.ErrClosed
+	}
+	st := l.byName[ref.Stream]
+	if st == nil || (ref.StreamID != 0 && ref.StreamID != st.id) {
+		return nil, 0, notFound(ref.Stream)
+	}
+	s := st.shards[ref.Shard]
+	if s == nil || s.expired(l.retentionNow()-st.retention.Milliseconds()) {
+		return nil, 0, fmt.Errorf("stream %q %s: %w", ref.Stream, ref.Shard, streams.ErrNotFound)
+	}
+	return s, st.retention, nil
+}
+
+func notFound(name string) error { return fmt.Errorf("stream %q: %w", name, streams.ErrNotFound) }
