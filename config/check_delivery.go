@@ -89,9 +89,12 @@ func (k *checker) transform(at string, t Transform) {
 		k.address(at+".endpoint", l.Endpoint)
 		k.credentials(at, l.AccessKey, l.SecretKey, l.SessionToken, l.Profile)
 		if l.URL == "" {
+			if k.c.Given(at + ".headers") {
+				k.report(at+".headers", "has no effect beside function; it is for url")
+			}
 			return
 		}
-		for _, key := range []string{"endpoint", "region", "access_key", "secret_key", "session_token", "profile"} {
+		for _, key := range []string{"endpoint", "access_key", "secret_key", "session_token", "profile"} {
 			if k.c.Given(pathKey(at, key)) {
 				k.report(pathKey(at, key), "has no effect beside url; it is for function")
 			}
@@ -169,6 +172,9 @@ func (k *checker) objects(at string, s *DeliveryStream) {
 	}
 	if s.Compression != "none" {
 		k.report(at+".compression", "must be none with parquet, which compresses inside the file; see format.parquet.compression")
+	}
+	if f.CaseInsensitive && f.Schema.Inferred() {
+		k.report(at+".format.parquet.case_insensitive", "is only for declared columns")
 	}
 	if f.PageSize > f.RowGroupSize {
 		k.report(at+".format.parquet.page_size", "is more than row_group_size (%v)", f.RowGroupSize)

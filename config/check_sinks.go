@@ -88,9 +88,11 @@ func (k *checker) openSearch(at string, o *OpenSearch) {
 		k.report(at+".username", "needs password beside it")
 	case o.Username == "" && !o.Password.Empty():
 		k.report(at+".password", "needs username beside it")
+	case o.Username != "" && !o.APIKey.Empty():
+		k.report(at+".api_key", "cannot stand beside username; remove one of the two")
 	}
 	k.index(at+".index", o)
-	k.path(at+".tls.ca_file", o.TLS.CAFile)
+	k.path(at+".ca_file", o.CAFile)
 }
 
 // index checks an index name by the rules that OpenSearch and Elasticsearch
@@ -116,7 +118,7 @@ func (k *checker) index(at string, o *OpenSearch) {
 
 func (k *checker) endpoint(at string, h *HTTPEndpoint) {
 	k.address(at+".url", h.URL)
-	k.path(at+".tls.ca_file", h.TLS.CAFile)
+	k.path(at+".ca_file", h.CAFile)
 	if len(h.AccessKey.Reveal()) > 4096 || strings.ContainsAny(h.AccessKey.Reveal(), "\r\n\x00") {
 		k.report(at+".access_key", "has more than 4096 bytes or a line end, which a header cannot carry")
 	}

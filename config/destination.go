@@ -81,22 +81,19 @@ type OpenSearch struct {
 	Username string `key:"username"`
 	// Password of that user.
 	Password Secret `key:"password"`
+	// API key in place of user and password, as the server gave it (base64).
+	APIKey Secret `key:"api_key"`
+	// Ingest pipeline; that of the index if not given.
+	Pipeline string `key:"pipeline"`
 	// Which product the server is; auto asks it.
 	Flavor string `key:"flavor" default:"auto" enum:"auto|opensearch|elasticsearch"`
 	// index puts a document in place of one with the same id; create leaves the first one
 	// (data streams need it).
 	OpType string `key:"op_type" default:"index" enum:"index|create"`
 	// How long one request may take.
-	Timeout Duration `key:"timeout" default:"30s" range:"1s..15m"`
-	TLS     TLS      `key:"tls"`
-}
-
-// TLS says which certificates are believed.
-type TLS struct {
-	// File with certificates (PEM) to believe in beside those of the system.
+	Timeout Duration `key:"timeout" default:"60s" range:"1s..15m"`
+	// File with certificates (PEM) to believe in instead of those of the system.
 	CAFile string `key:"ca_file"`
-	// Believes any certificate. For tests only.
-	SkipVerify bool `key:"skip_verify" default:"false"`
 }
 
 // HTTPEndpoint is a server that speaks the HTTP endpoint protocol of Firehose.
@@ -113,5 +110,6 @@ type HTTPEndpoint struct {
 	Attributes map[string]string `key:"attributes" names:"^[^\\x00-\\x1f]{1,256}$" shape:"1 to 256 printable characters"`
 	// How long the server may take to answer.
 	Timeout Duration `key:"timeout" default:"3m" range:"1s..15m"`
-	TLS     TLS      `key:"tls"`
+	// File with certificates (PEM) to believe in instead of those of the system.
+	CAFile string `key:"ca_file"`
 }

@@ -46,8 +46,11 @@ type Parquet struct {
 	RowGroupSize Bytes `key:"row_group_size" default:"64MiB" range:"1MiB..1GiB"`
 	// Bytes of one page.
 	PageSize Bytes `key:"page_size" default:"1MiB" range:"4KiB..64MiB"`
-	// Column that keeps, as JSON text, the fields that the schema has no column for. They
-	// are left out and counted if not given.
+	// Finds the fields of declared columns in any case.
+	CaseInsensitive bool `key:"case_insensitive" default:"false"`
+	// Column that keeps, as the text of a JSON object, the fields that the schema has no
+	// column for. Without it a declared schema leaves them out, and an inferred one, which
+	// is at its limit of columns then, calls it _extra.
 	ExtraColumn string `key:"extra_column" match:"^[^\\x00-\\x1f]{1,128}$" shape:"1 to 128 printable characters"`
 }
 
@@ -64,10 +67,14 @@ func (s Schema) Inferred() bool { return len(s.Columns) == 0 }
 
 // Column is one declared column.
 type Column struct {
-	// Field of the record.
+	// Name in the file.
 	Name string `key:"name" required:"yes" match:"^[^\\x00-\\x1f]{1,255}$" shape:"1 to 255 printable characters"`
-	// Type of its values.
+	// Type of its values, as in Hive and the Glue catalog: boolean, tinyint, smallint, int,
+	// bigint, float, double, decimal(p,s), string, binary, timestamp, date, json,
+	// array<type>, map<primitive,type>, struct<name:type,...>.
 	Type string `key:"type" required:"yes"`
+	// Field of the record, if that has another name than the column.
+	Key string `key:"key"`
 	// Whether a record may lack it. A record that lacks another one fails.
 	Optional bool `key:"optional" default:"true"`
 }

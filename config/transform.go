@@ -45,17 +45,21 @@ type Filter struct {
 type JQ struct {
 	// Program that makes one value of each record.
 	Query string `key:"query" required:"yes"`
+	// How long it may run on one record.
+	Timeout Duration `key:"timeout" default:"1s" range:"1ms..1m"`
 }
 
 // Lambda hands batches of records to a function. Exactly one of url and function.
 type Lambda struct {
 	// Address that takes the batch as a plain POST.
 	URL string `key:"url" choice:"target"`
+	// Headers of requests to url, such as Authorization. Values are never printed.
+	Headers map[string]Secret `key:"headers" names:"^[A-Za-z0-9!#$%&'*+.^_|~-]{1,128}$" shape:"a header name"`
 	// Function name or ARN, called through the Invoke API of Lambda.
 	Function string `key:"function" choice:"target" match:"^[a-zA-Z0-9_:/$.-]{1,256}$" shape:"a function name or ARN"`
 	// Address of the Lambda API, for another one than that of AWS.
 	Endpoint string `key:"endpoint"`
-	// Region of the function.
+	// Region of the function. It stands in each request, also to url.
 	Region string `key:"region" otherwise:"the region of the file" match:"^[a-z0-9-]{1,32}$" shape:"a region name such as us-east-1"`
 	// Access key for the Invoke API. Without it the credentials of the environment, of
 	// the profile and of the machine are tried, as AWS tools do.
@@ -74,6 +78,8 @@ type Lambda struct {
 	BatchSize Bytes `key:"batch_size" default:"1MiB" range:"1KiB..4MiB"`
 	// Most records in a call.
 	BatchRecords int `key:"batch_records" default:"500" range:"1..10000"`
+	// Most calls at a time.
+	Concurrency int `key:"concurrency" default:"5" range:"1..100"`
 }
 
 // Exec hands batches of records to a child process.
