@@ -21,6 +21,7 @@ type Log interface {
 	Read(ctx context.Context, shard streams.ShardRef, from streams.Position, limit streams.Limit) (streams.Page, error)
 	Wait(ctx context.Context, shard streams.ShardRef, from streams.Sequence) error
 	Stat(shard streams.ShardRef, from streams.Sequence) (streams.Backlog, error)
+	Configure(ctx context.Context, stream string, retention time.Duration) error
 	State(key string) []byte
 }
 
@@ -35,6 +36,10 @@ type Options struct {
 	Log     Log
 	// Source is the stream to read. It may come into being later.
 	Source string
+	// HoldRetention, if not 0, is the retention of a source that belongs to this
+	// delivery stream alone. While delivery waits for a destination the source
+	// is kept longer, so that an outage of any length costs disk and no records.
+	HoldRetention time.Duration
 	// Start is where to begin when there is no position yet: Horizon or Tip.
 	Start streams.PositionKind
 	// Transforms run in order over every record; nil means none.

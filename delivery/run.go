@@ -258,6 +258,7 @@ func (s *Stream) waitOut(ctx context.Context, x *execution, cause error) error {
 	for {
 		x.tries++
 		s.metrics.Retries.Add(1)
+		s.hold(ctx, x.plan.Oldest)
 		s.stalled(cause, sinks.ClassOf(cause))
 		pause := s.opt.Retry.Pause(x.tries, nil)
 		var classed *sinks.Error
@@ -315,6 +316,7 @@ func (s *Stream) finish(ctx context.Context, x *execution) error {
 		attrs = append(attrs, typ, x.failures.counts[typ])
 	}
 	s.status.delivered(x.object, s.opt.Now())
+	s.hold(ctx, x.plan.Oldest)
 	s.log.Info("delivered", attrs...)
 	if err := s.removeKept(""); err != nil {
 		s.log.Warn("outcomes of a finished plan are left behind", "error", err)
