@@ -104,6 +104,7 @@ func (k *checker) transform(at string, t Transform) {
 		if len(t.Exec.Command) > 0 && t.Exec.Command[0] == "" {
 			k.report(at+".command[0]", "is empty; it must name a program")
 		}
+		k.path(at+".dir", t.Exec.Dir)
 		if t.Exec.Restart.Max < t.Exec.Restart.Initial {
 			k.report(at+".restart.max", "is less than initial (%v)", t.Exec.Restart.Initial)
 		}

@@ -143,7 +143,7 @@ func (d *decoder) missing(s *Section, it *item, path string, key place, meant []
 	if name == "" {
 		name = "the file"
 	}
-	groups, members := s.choices()
+	groups, members := s.Choices()
 	for _, g := range groups {
 		var made []pair
 		for _, p := range it.pairs {

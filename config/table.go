@@ -94,9 +94,9 @@ func (s *Section) keys() []string {
 	return keys
 }
 
-// choices returns the groups of which exactly one key must be there, and their
+// Choices returns the groups of which exactly one key must be there, and their
 // keys.
-func (s *Section) choices() (groups []string, keys map[string][]string) {
+func (s *Section) Choices() (groups []string, keys map[string][]string) {
 	keys = map[string][]string{}
 	for _, f := range s.Fields {
 		if f.Choice == "" {

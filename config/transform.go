@@ -88,8 +88,14 @@ type Exec struct {
 	Command []string `key:"command" required:"yes"`
 	// Environment variables on top of those of the daemon. Values are never printed.
 	Env map[string]Secret `key:"env" names:"^[A-Za-z_][A-Za-z0-9_]{0,127}$" shape:"a variable name"`
+	// Directory that the program runs in; that of the daemon if not given.
+	Dir string `key:"dir"`
+	// How many copies of the program run.
+	Workers int `key:"workers" default:"1" range:"1..64"`
 	// How long one batch may take. The program is then ended and started again.
 	Timeout Duration `key:"timeout" default:"1m" range:"100ms..15m"`
+	// How often a batch is tried again before its records fail.
+	Retries int `key:"retries" default:"3" range:"0..300"`
 	// Pauses before the program is started again after it ended.
 	Restart Restart `key:"restart"`
 	// Most bytes of records in a batch.

@@ -70,7 +70,7 @@ func (s *section) write(b *bytes.Buffer, all []*section) {
 	if others := s.paths[1:]; len(others) > 0 {
 		fmt.Fprintf(b, "The same keys stand in %s.\n\n", code(others, ", "))
 	}
-	if groups, keys := choices(s.Section); !strings.Contains(s.doc, "xactly one of") {
+	if groups, keys := s.Choices(); !strings.Contains(s.doc, "xactly one of") {
 		for _, g := range groups {
 			fmt.Fprintf(b, "Exactly one of %s must be given.\n\n", code(keys[g], ", "))
 		}
@@ -143,20 +143,6 @@ func meaningOf(f *config.Field, doc string) string {
 		doc += " Not available yet: " + code(f.Later, ", ") + "."
 	}
 	return strings.TrimSpace(doc)
-}
-
-func choices(s *config.Section) (groups []string, keys map[string][]string) {
-	keys = map[string][]string{}
-	for _, f := range s.Fields {
-		if f.Choice == "" {
-			continue
-		}
-		if keys[f.Choice] == nil {
-			groups = append(groups, f.Choice)
-		}
-		keys[f.Choice] = append(keys[f.Choice], f.Key)
-	}
-	return groups, keys
 }
 
 func code(list []string, sep string) string {

@@ -57,7 +57,7 @@ func sectionSchema(s *section) object {
 	if required != nil {
 		out["required"] = required
 	}
-	groups, keys := choices(s.Section)
+	groups, keys := s.Choices()
 	var all []any
 	for _, g := range groups {
 		var one []any
