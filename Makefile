@@ -33,8 +33,9 @@ race: ## the log and delivery packages under the race detector
 vet:
 	$(GO) vet ./...
 
-fmt: ## format every Go file
+fmt: ## format every Go file, as the linter wants it if that is there
 	gofmt -s -w $$(git ls-files -co --exclude-standard '*.go')
+	if command -v $(LINT) >/dev/null; then $(LINT) fmt; fi
 
 fmt-check:
 	@bad=$$(gofmt -s -l $$(git ls-files -co --exclude-standard '*.go')); \

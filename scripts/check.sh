@@ -51,6 +51,13 @@ static_binary() {
 	bin/firehosed version
 }
 
+configurations() {
+	local file
+	for file in config.example.yaml deploy/config.yaml; do
+		bin/firehosed check -c "$file" || return 1
+	done
+}
+
 demo() { # as "make run", in a copy, so that a developer's own ./out stays as it is
 	mkdir "$work/demo"
 	cp -R config.example.yaml testdata "$work/demo/"
@@ -63,7 +70,7 @@ demo() { # as "make run", in a copy, so that a developer's own ./out stays as it
 	done
 }
 export root work
-export -f static_binary demo
+export -f static_binary configurations demo
 
 step "go mod download" 600 go mod download
 step "gofmt" 60 make fmt-check
@@ -71,6 +78,7 @@ step "vet" 600 make vet
 step "lint" 900 make lint
 step "build" 600 make build
 step "static binary" 60 bash -c static_binary
+step "configurations" 60 bash -c configurations
 step "test" 600 make test GOTEST="$gotest"
 step "race" 900 make race GOTEST="$gotest"
 step "fuzz" 900 make fuzz FUZZTIME="${FUZZTIME:-5s}"
