@@ -4,7 +4,7 @@
 SHELL    := /bin/sh
 GO       ?= go
 GOTEST   ?= $(GO) test
-LINT     ?= golangci-lint
+GOLANGCI ?= golangci-lint
 LINTVER  := v2.15.0
 FUZZTIME ?= 30s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -35,15 +35,15 @@ vet:
 
 fmt: ## format every Go file, as the linter wants it if that is there
 	gofmt -s -w $$(git ls-files -co --exclude-standard '*.go')
-	if command -v $(LINT) >/dev/null; then $(LINT) fmt; fi
+	if command -v $(GOLANGCI) >/dev/null; then $(GOLANGCI) fmt; fi
 
 fmt-check:
 	@bad=$$(gofmt -s -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$bad" ]; then echo "not formatted (make fmt does it):"; echo "$$bad"; exit 1; fi
 
 lint: ## golangci-lint with .golangci.yml
-	@command -v $(LINT) >/dev/null || { echo "$(LINT) is missing: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTVER)"; exit 1; }
-	$(LINT) run ./...
+	@command -v $(GOLANGCI) >/dev/null || { echo "$(GOLANGCI) is missing: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTVER)"; exit 1; }
+	$(GOLANGCI) run ./...
 
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh scripts/fuzz.sh
