@@ -15,6 +15,9 @@ func (c *Config) complete() {
 			c.HTTP.Auth = "sigv4"
 		}
 	}
+	if c.Storage.MinFree == 0 && c.Given("storage.min_free") {
+		c.Storage.MinFree = -1
+	}
 	for _, name := range c.deliveryNames() {
 		c.completeDelivery(name, c.DeliveryStreams[name])
 	}

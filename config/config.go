@@ -92,6 +92,9 @@ type Memory struct {
 	// One budget for all delivery streams together. When it is used up delivery waits;
 	// what is not delivered yet is on disk already.
 	Buffers Bytes `key:"buffers" default:"128MiB" range:"8MiB..1TiB"`
+	// Records that are on disk in the journal and wait in memory for the files of their
+	// shards; they are also what readers at the tip are served from.
+	Log Bytes `key:"log" default:"64MiB" range:"1MiB..64GiB"`
 }
 
 // Storage tunes the log on disk.
@@ -101,8 +104,9 @@ type Storage struct {
 	// Size of each journal file; a few exist at a time.
 	JournalSize Bytes `key:"journal_size" default:"64MiB" range:"4MiB..1GiB"`
 	// With less free disk space than this, records are refused with an answer that makes
-	// clients try again; reads, delivery and retention go on. 0 means never.
-	MinFree Bytes `key:"min_free" default:"256MiB" range:"0B..1PiB"`
+	// clients try again; reads, delivery and retention go on. 0 means that only a full disk
+	// refuses.
+	MinFree Bytes `key:"min_free" range:"0B..1PiB" otherwise:"the larger of 1GiB and 2 % of the disk, but at most 10 % of it"` // 0 if not given, -1 for 0 in the file
 }
 
 // Stream is a stream that clients write to and read from.
