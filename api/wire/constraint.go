@@ -181,11 +181,12 @@ func (c *constraints) list(i uint32, s *Shape) {
 	at := 0
 	for v := i + 1; v < c.d.nodes[i].next && !c.full(); v = c.d.nodes[v].next {
 		at++
-		if c.d.nodes[v].kind == nodeNull {
-			continue
-		}
 		c.path = append(c.path, step{item: at})
-		c.value(v, s.item)
+		if c.d.nodes[v].kind == nodeNull {
+			c.fail("null", true, "Member must not be null")
+		} else {
+			c.value(v, s.item)
+		}
 		c.path = c.path[:len(c.path)-1]
 	}
 }
@@ -194,7 +195,7 @@ func (c *constraints) list(i uint32, s *Shape) {
 func (c *constraints) itemRules(i uint32, s *Shape) ([]string, bool) {
 	ok := true
 	for v := i + 1; v < c.d.nodes[i].next && ok; v = c.d.nodes[v].next {
-		ok = c.d.nodes[v].kind == nodeNull || fits(c.d.text(v), s)
+		ok = c.d.nodes[v].kind != nodeNull && fits(c.d.text(v), s)
 	}
 	if ok {
 		return nil, true
