@@ -30,9 +30,10 @@ versity() {
 		echo "up to date, $have"
 		return
 	fi
-	# Outside of this module, so that the versions the gateway asks for are taken.
-	(cd "$cache" && GOBIN=$cache/bin GOFLAGS=-mod=mod CGO_ENABLED=0 \
-		go install -trimpath "github.com/versity/versitygw/cmd/versitygw@$versity_version") || return
+	# With the versions that the gateway asks for: install takes none from this module.
+	{ GOBIN=$cache/bin GOFLAGS=-mod=mod CGO_ENABLED=0 \
+		go install -trimpath "github.com/versity/versitygw/cmd/versitygw@$versity_version" 2>&1 |
+		{ grep -v '^go: downloading' || true; }; } || return
 	echo "built versitygw $versity_version"
 }
 

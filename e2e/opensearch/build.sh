@@ -32,8 +32,9 @@ new=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 
 # -C fails on a checksum that does not match.
-mvn -B -q -C -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies \
-	-DincludeScope=runtime -DoutputDirectory="$new/lib"
+# Some packagings of Maven reset the terminal's colours even into a pipe.
+mvn -B -q -C -f "$here/pom.xml" dependency:copy-dependencies \
+	-DincludeScope=runtime -DoutputDirectory="$new/lib" 2>&1 | sed $'s/\e\\[[0-9;]*m//g'
 mkdir "$new/classes"
 "$javac" --release 17 -Xlint:all -Werror -cp "$new/lib/*" -d "$new/classes" "$here"/src/main/java/e2e/*.java
 cp "$here"/src/main/resources/* "$new/classes/"

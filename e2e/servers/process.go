@@ -250,8 +250,32 @@ func (p *Process) kill(r *running) {
 }
 
 // Pause freezes the program and its group with SIGSTOP: its port still takes
-// connections, and nothing answers. Resume, Kill and Close end that.
-func (p *Process) Pause() error { return p.signalGroup("pause", syscall.SIGSTOP) }
+// connections, and nothing answers. On Linux it returns when every thread of the
+// program stands still. Resume, Kill and Close end the pause.
+func (p *Process) Pause() error {
+	if err := p.signalGroup("pause", syscall.SIGSTOP); err != nil {
+		return err
+	}
+	r := p.current()
+	deadline := time.NewTimer(p.spec.StopTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		// The signal is on its way when kill returns; threads on other cores may
+		// still run.
+		if still, err := stopped(r.pid); err != nil || still {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-r.done:
+			return fmt.Errorf("%s: pause: %w", p.spec.Name, ErrNotRunning)
+		case <-deadline.C:
+			return fmt.Errorf("%s: pause: still running %v after SIGSTOP", p.spec.Name, p.spec.StopTimeout)
+		}
+	}
+}
 
 // Resume lets a paused program go on.
 func (p *Process) Resume() error { return p.signalGroup("resume", syscall.SIGCONT) }

@@ -2,8 +2,10 @@ package servers
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -43,4 +45,27 @@ func (p *Process) statusBytes(field string) (int64, error) {
 		return kib << 10, nil
 	}
 	return 0, fmt.Errorf("%s: memory: %s has no %s (the process is ending)", p.spec.Name, file, field)
+}
+
+// stopped reports whether every thread of a process is stopped by a signal.
+func stopped(pid int) (bool, error) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(files) == 0 {
+		return false, err
+	}
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			return false, nil // the thread has ended: look again
+		}
+		if err != nil {
+			return false, err
+		}
+		// The state follows the name, which is in parentheses and may hold any.
+		after := bytes.LastIndexByte(stat, ')') + len(") ")
+		if after >= len(stat) || stat[after] != 'T' {
+			return false, nil
+		}
+	}
+	return true, nil
 }

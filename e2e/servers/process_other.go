@@ -18,3 +18,6 @@ func (p *Process) RSS() (int64, error) { return 0, errors.ErrUnsupported }
 
 // PeakRSS is known on Linux only.
 func (p *Process) PeakRSS() (int64, error) { return 0, errors.ErrUnsupported }
+
+// stopped cannot be told here.
+func stopped(int) (bool, error) { return true, nil }

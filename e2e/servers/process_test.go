@@ -294,6 +294,9 @@ func TestProcessPause(t *testing.T) {
 	if err := errors.Join(p.Pause(), p.Resume(), p.Pause()); err != nil {
 		t.Fatal(err)
 	}
+	if still, err := stopped(p.Pid()); err != nil || !still {
+		t.Errorf("stopped: %v, %v", still, err)
+	}
 	// Close must end a paused program too.
 	if err := p.Close(); err != nil {
 		t.Fatal(err)

@@ -36,6 +36,13 @@ func withBucket(t *testing.T) *S3 {
 // once makes a client that does not retry, so that a test sees every answer.
 func once(o *s3.Options) { o.RetryMaxAttempts = 1 }
 
+// fresh makes a client that dials for every request. An idle connection to a
+// server that was stopped ends in EOF or a broken pipe instead of a refusal, as
+// chance has it.
+func fresh(o *s3.Options) {
+	o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+}
+
 var ifAbsent = aws.String("*")
 
 func put(ctx context.Context, c *s3.Client, bucket, key, body string, ifNoneMatch *string) error {
@@ -373,7 +380,7 @@ func TestAllow(t *testing.T) {
 
 func TestStopKillAndStart(t *testing.T) {
 	s := withBucket(t)
-	ctx, c := t.Context(), s.Client(s.Root, once)
+	ctx, c := t.Context(), s.Client(s.Root, once, fresh)
 	writer, err := s.CreateUser(ctx, "writer")
 	if err != nil {
 		t.Fatal(err)
@@ -427,10 +434,7 @@ func TestStopKillAndStart(t *testing.T) {
 func TestPause(t *testing.T) {
 	s := withBucket(t)
 	ctx := t.Context()
-	// No idle connection, so that the request below begins with a new one.
-	c := s.Client(s.Root, once, func(o *s3.Options) {
-		o.HTTPClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	})
+	c := s.Client(s.Root, once, fresh)
 	if err := s.Pause(); err != nil {
 		t.Fatal(err)
 	}
