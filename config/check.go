@@ -19,10 +19,27 @@ type checker struct {
 func (k *checker) all() {
 	k.http()
 	k.path("data_dir", k.c.DataDir)
+	k.service("s3", k.c.API.S3)
+	k.service("lambda", k.c.API.Lambda)
 	for _, name := range k.c.deliveryNames() {
 		k.delivery(name, k.c.DeliveryStreams[name])
 	}
 	k.outputs()
+}
+
+// service checks where the delivery streams of the API find a service.
+func (k *checker) service(name string, s *Service) {
+	if s == nil {
+		return
+	}
+	path := Path("api", name)
+	if s.Endpoint != "" {
+		k.address(pathKey(path, "endpoint"), s.Endpoint)
+	}
+	k.credentials(path, s.AccessKey, s.SecretKey, s.SessionToken, s.Profile)
+	if s.PathStyle && name != "s3" {
+		k.report(pathKey(path, "path_style"), "is for s3; remove it")
+	}
 }
 
 // report adds a problem of a path, unless there is one there already.

@@ -41,6 +41,7 @@ type Config struct {
 	HTTP          HTTP     `key:"http"`
 	Memory        Memory   `key:"memory"`
 	Storage       Storage  `key:"storage"`
+	API           API      `key:"api"`
 	// Streams by name, as Kinesis Data Streams has them. A stream that stands here is
 	// owned by the file; others can be made through the API.
 	Streams map[string]*Stream `key:"streams" names:"^[a-zA-Z0-9_.-]{1,128}$" shape:"1 to 128 letters, digits, _ . or -"`
@@ -107,6 +108,35 @@ type Storage struct {
 	// clients try again; reads, delivery and retention go on. 0 means that only a full disk
 	// refuses.
 	MinFree Bytes `key:"min_free" range:"0B..1PiB" otherwise:"the larger of 1GiB and 2 % of the disk, but at most 10 % of it"` // 0 if not given, -1 for 0 in the file
+}
+
+// API says how delivery streams that are made through the Firehose API reach
+// what they name by an ARN.
+type API struct {
+	// Where buckets are.
+	S3 *Service `key:"s3"`
+	// Where Lambda functions are.
+	Lambda *Service `key:"lambda"`
+}
+
+// Service is where a service of AWS, or a server that speaks its protocol, is
+// and how to sign requests to it.
+type Service struct {
+	// Address of the server, for another one than AWS.
+	Endpoint string `key:"endpoint"`
+	// Puts the bucket in the path instead of the host name. For s3 only.
+	PathStyle bool `key:"path_style" default:"false"`
+	// Region to sign requests for.
+	Region string `key:"region" otherwise:"the region of the file" match:"^[a-z0-9-]{1,32}$" shape:"a region name such as us-east-1"`
+	// Access key. Without it the credentials of the environment, of the profile and of the
+	// machine are tried, as AWS tools do.
+	AccessKey string `key:"access_key"`
+	// Secret that belongs to access_key.
+	SecretKey Secret `key:"secret_key"`
+	// Token of temporary credentials.
+	SessionToken Secret `key:"session_token"`
+	// Profile of the AWS configuration files.
+	Profile string `key:"profile"`
 }
 
 // Stream is a stream that clients write to and read from.
