@@ -33,9 +33,7 @@ func (k *checker) service(name string, s *Service) {
 		return
 	}
 	path := Path("api", name)
-	if s.Endpoint != "" {
-		k.address(pathKey(path, "endpoint"), s.Endpoint)
-	}
+	k.address(pathKey(path, "endpoint"), s.Endpoint)
 	k.credentials(path, s.AccessKey, s.SecretKey, s.SessionToken, s.Profile)
 	if s.PathStyle && name != "s3" {
 		k.report(pathKey(path, "path_style"), "is for s3; remove it")
