@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -86,6 +87,13 @@ type bounded struct {
 }
 
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
+	// The SDK closes the request's body as soon as the head of the answer is
+	// there. Its body answers a WriteTo after that with io.EOF as an error
+	// (smithy-go v1.28.8, transport/http/internal/io/safe.go), for which net/http
+	// closes the connection in the middle of the answer. Read does it right.
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
 	resp, err := b.client.Do(r)
 	if err != nil {
 		return nil, err

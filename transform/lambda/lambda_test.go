@@ -577,6 +577,20 @@ func TestHugeAnswer(t *testing.T) {
 	}
 }
 
+// TestInvokeAnswersArrive guards the wrapped request body of the Invoke path:
+// without it one answer of this size in ten broke off.
+func TestInvokeAnswersArrive(t *testing.T) {
+	url := server(t, invokeAPI(t, func(w http.ResponseWriter, q request) { _, _ = w.Write(upper(q)) }))
+	l := open(t, invokeOptions(url))
+	in := records(strings.Repeat("x", 256<<10))
+	for range 100 {
+		out, err := l.Transform(t.Context(), in)
+		if err != nil || out[0].Verdict != transform.OK {
+			t.Fatalf("%s, %v: %s", show(out), err, out[0].Message)
+		}
+	}
+}
+
 func TestAnswerAtTheLimit(t *testing.T) {
 	answer := upper(request{Records: []struct {
 		RecordID                    string
