@@ -53,7 +53,7 @@ var table = []row{
 	{room: "delivery", rooms: []string{"streams", "buffer", "transform", "formats", "sinks"}, deny: []string{"net/http"}, knows: "the order of the steps, retries and positions, only the contracts of transforms, formats and sinks"},
 	{room: "buffer", deny: []string{"net/http", "os"}, knows: "bytes, counts, age and a memory budget, no I/O"},
 	{room: "transform", deny: []string{"net/http"}, knows: "the contract: a batch in, a verdict for each record out"},
-	{room: "transform/*", rooms: []string{"transform"}, modules: []string{"github.com/expr-lang/expr", "github.com/itchyny/gojq", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}, knows: "one way to compute, not where records come from or go"},
+	{room: "transform/*", rooms: []string{"transform", "transform/contract"}, modules: []string{"github.com/expr-lang/expr", "github.com/itchyny/gojq", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}, knows: "one way to compute, not where records come from or go"},
 	{room: "formats", modules: []string{"github.com/klauspost/compress"}, deny: []string{"net", "net/http"}, knows: "records to bytes over an io.Writer, no destination, no stream"},
 	{room: "formats/parquet", rooms: []string{"formats", "formats/schema"}, modules: []string{"github.com/klauspost/compress", "github.com/parquet-go/parquet-go"}, deny: []string{"net", "net/http"}, knows: "Parquet over an io.Writer, no destination, no stream"},
 	{room: "formats/*", rooms: []string{"formats"}, modules: []string{"github.com/klauspost/compress"}, deny: []string{"net", "net/http"}, knows: "one encoding over an io.Writer, no destination, no stream"},
