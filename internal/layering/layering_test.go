@@ -58,6 +58,7 @@ var table = []row{
 	{room: "formats/parquet", rooms: []string{"formats", "formats/schema"}, modules: []string{"github.com/klauspost/compress", "github.com/parquet-go/parquet-go"}, deny: []string{"net", "net/http"}, knows: "Parquet over an io.Writer, no destination, no stream"},
 	{room: "formats/*", rooms: []string{"formats"}, modules: []string{"github.com/klauspost/compress"}, deny: []string{"net", "net/http"}, knows: "one encoding over an io.Writer, no destination, no stream"},
 	{room: "sinks", knows: "the contract and the classes of errors"},
+	{room: "sinks/http", rooms: []string{"sinks"}, knows: "the HTTP endpoint protocol and its errors, not streams, not positions, not retries"},
 	{room: "sinks/dir", rooms: []string{"sinks"}, deny: []string{"net/http"}, knows: "folders and files, not streams, not positions, not retries"},
 	{room: "sinks/s3", rooms: []string{"sinks"}, modules: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}, knows: "S3 and its errors, not streams, not positions, not retries"},
 	{room: "sinks/opensearch", rooms: []string{"sinks"}, modules: []string{"github.com/elastic/go-elasticsearch/v8", "github.com/elastic/elastic-transport-go/v8"}, knows: "the bulk API and its errors, not streams, not positions, not retries"},
