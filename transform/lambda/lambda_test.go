@@ -582,8 +582,8 @@ func TestHugeAnswer(t *testing.T) {
 func TestInvokeAnswersArrive(t *testing.T) {
 	url := server(t, invokeAPI(t, func(w http.ResponseWriter, q request) { _, _ = w.Write(upper(q)) }))
 	l := open(t, invokeOptions(url))
-	in := records(strings.Repeat("x", 256<<10))
-	for range 100 {
+	in := records(strings.Repeat("x", 128<<10))
+	for range 50 {
 		out, err := l.Transform(t.Context(), in)
 		if err != nil || out[0].Verdict != transform.OK {
 			t.Fatalf("%s, %v: %s", show(out), err, out[0].Message)
