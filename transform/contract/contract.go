@@ -105,7 +105,7 @@ func appendRequest(dst []byte, invocation string, o Origin, records []transform.
 	return append(dst, "]}"...)
 }
 
-// requestBytes is at least what a record takes in a request, and what the frame
+// requestBytes bounds what a record takes in a request, and what the frame
 // around the records takes if r is nil.
 func requestBytes(o Origin, r *transform.Record) int {
 	const escaped = 6 // a byte of text may become \u0000

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/firehosed/firehosed/transform"
 )
@@ -119,4 +121,15 @@ func (c *separated) quoted(dst, text []byte, start int) ([]byte, int, mismatch) 
 		}
 		return transform.AppendString(dst, append(joined, text[from:i-1]...)), i, mismatch{}
 	}
+}
+
+// delimiterRune checks that a delimiter is one character that can be one.
+func delimiterRune(s string) (string, error) {
+	if s == "" {
+		return ",", nil
+	}
+	if r, n := utf8.DecodeRuneInString(s); n != len(s) || r == utf8.RuneError || strings.ContainsRune("\"\r\n", r) {
+		return "", fmt.Errorf("delimiter %q is not one character other than a quote or a line break", s)
+	}
+	return s, nil
 }
