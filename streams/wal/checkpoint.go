@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,7 +155,7 @@ func (l *Log) bringToSegments(touched []*shard) error {
 			case seg.sealed:
 			case seg.full:
 				t.seal = append(t.seal, seg)
-			default:
+			case seg.created:
 				t.sync, t.path = seg, seg.path()
 			}
 		}
@@ -177,7 +178,7 @@ func (l *Log) bringToSegments(touched []*shard) error {
 						return
 					}
 				}
-				if t.sync != nil && t.sync.created {
+				if t.sync != nil {
 					errs[w] = l.syncSegment(t.s, t.sync, t.path)
 				}
 			}
@@ -217,15 +218,16 @@ func (l *Log) syncSegment(s *shard, seg *segment, path string) error {
 // positionNow is what the segments hold at this moment. s.mu is held.
 func (s *shard) positionNow() position {
 	p := position{oldest: s.tailNext(), next: s.tailNext(), last: s.position.last}
-	if n := len(s.segs); n > 0 {
-		p.oldest, p.last = s.segs[0].base, s.segs[n-1].last
-		p.next = max(s.segs[n-1].next, s.position.next)
-		if a := s.active(); a != nil && a.created {
-			p.base, p.bytes = a.base, a.size
+	for _, seg := range slices.Backward(s.segs) {
+		if seg.next == seg.base {
+			continue // its first write is on the way
 		}
-	} else {
-		p.next = max(p.next, s.position.next)
-		p.oldest = p.next
+		p.next, p.last = seg.next, seg.last
+		if seg == s.active() {
+			p.base, p.bytes = seg.base, seg.size
+		}
+		p.oldest = s.segs[0].base
+		break
 	}
 	return p
 }
@@ -267,6 +269,10 @@ func (l *Log) removeFiles(snap *snapshot, unlink []string) error {
 	}
 	if len(snap.Deleting) == 0 {
 		return nil
+	}
+	// Once no snapshot names them, what came back would be taken for unknown.
+	if err := l.opt.FS.SyncDir(filepath.Join(l.dir, shardsDir)); err != nil {
+		return syncFailed(err)
 	}
 	l.mu.Lock()
 	l.deleting = append([]uint64(nil), l.deleting[len(snap.Deleting):]...)

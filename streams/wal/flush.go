@@ -230,7 +230,9 @@ func (l *Log) openToWrite(s *shard, seg *segment, path string) (*handle, error) 
 			return nil, err
 		}
 		l.dirChanged(seg.dir)
+		s.mu.Lock()
 		seg.created, seg.cut = true, true
+		s.mu.Unlock()
 	}
 	return h, nil
 }

@@ -225,8 +225,10 @@ func (l *Log) begin(path string) error {
 	if err := writeFile(l.opt.FS, filepath.Join(l.dir, metaDir, snapshotName(snap.Number)), b); err != nil {
 		return err
 	}
-	if err := l.opt.FS.SyncDir(filepath.Dir(l.dir)); err != nil {
-		return err
+	for _, d := range []string{l.dir, filepath.Dir(l.dir)} {
+		if err := l.opt.FS.SyncDir(d); err != nil {
+			return err
+		}
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\nformat %d\nid %s\n", formatHead, formatVersion, hex.EncodeToString(l.id[:]))

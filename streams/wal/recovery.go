@@ -27,6 +27,12 @@ type recovery struct {
 }
 
 func (l *Log) recover() error {
+	// What a killed process renamed is there, but perhaps not on the disk.
+	for _, d := range []string{l.dir, filepath.Join(l.dir, metaDir), l.journal.dir} {
+		if err := l.opt.FS.SyncDir(d); err != nil {
+			return err
+		}
+	}
 	r := &recovery{l: l}
 	if err := r.loadSnapshot(); err != nil {
 		return err
@@ -202,7 +208,10 @@ func (r *recovery) attach() error {
 			}
 			continue
 		}
+		// The names in it may be in memory only, left by a killed process: the
+		// next checkpoint makes sure of them.
 		l.dirs[path] = struct{}{}
+		l.dirtyDirs[root], l.dirtyDirs[path] = struct{}{}, struct{}{}
 		if have[id], err = r.listStream(path, st); err != nil {
 			return err
 		}
@@ -297,6 +306,9 @@ func (r *recovery) attachShard(s *shard, list []segmentFile) error {
 				return err
 			}
 		}
+		if n := len(s.segs); n > 0 {
+			s.segs[n-1].full = true // if open, it lost its new name in the crash
+		}
 		s.segs = append(s.segs, seg)
 		expected = max(seg.next, expected)
 	}
@@ -305,6 +317,7 @@ func (r *recovery) attachShard(s *shard, list []segmentFile) error {
 	}
 	if expected > s.next { // sealed after the snapshot
 		s.next, s.last = expected, s.segs[len(s.segs)-1].last
+		l.touch(s)
 	}
 	s.assigned, s.arrived = s.next, s.last
 	return nil
