@@ -160,4 +160,3 @@ func (f *fixture) get(iterator string, limit int32) *sdk.GetRecordsOutput {
 	}
 	return out
 }
-
