@@ -1,3 +1,5 @@
+//go:build unix
+
 package formats_test
 
 import (
@@ -5,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -12,6 +15,8 @@ import (
 
 	"github.com/firehosed/firehosed/formats"
 	"github.com/firehosed/firehosed/formats/internal/jsonscan"
+	"github.com/firehosed/firehosed/formats/parquet"
+	"github.com/firehosed/firehosed/formats/schema"
 )
 
 // logRecords makes n nested log records of about 400 bytes: ten keys at the top,
@@ -38,13 +43,28 @@ func refuseNone(b *testing.B) func(int, *formats.RecordError) {
 	return func(i int, err *formats.RecordError) { b.Fatalf("record %d: %v", i, err) }
 }
 
+// cpuRate reports input bytes by processor time, which a busy machine disturbs
+// less than the clock. Call it before the loop and the result after it.
+func cpuRate(b *testing.B, size int64) func() {
+	b.SetBytes(size)
+	used := func() float64 {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	start := used()
+	return func() { b.ReportMetric(float64(size)*float64(b.N)/1e6/(used()-start), "MB/cpu-s") }
+}
+
 // BenchmarkNDJSON compares ndjson through gzip with its floors: the same gzip on
 // the same bytes, and a scan of the JSON.
 func BenchmarkNDJSON(b *testing.B) {
 	records, size := logRecords(20_000)
 	text := append(bytes.Join(records, []byte("\n")), '\n')
 	b.Run("floor/gzip of the bytes", func(b *testing.B) {
-		b.SetBytes(size)
+		defer cpuRate(b, size)()
 		w, err := gzip.NewWriterLevel(io.Discard, formats.GzipLevel)
 		if err != nil {
 			b.Fatal(err)
@@ -62,7 +82,7 @@ func BenchmarkNDJSON(b *testing.B) {
 		}
 	})
 	b.Run("floor/scan", func(b *testing.B) {
-		b.SetBytes(size)
+		defer cpuRate(b, size)()
 		for b.Loop() {
 			for _, r := range records {
 				if _, err := jsonscan.Value(r, 0); err != nil {
@@ -73,7 +93,7 @@ func BenchmarkNDJSON(b *testing.B) {
 	})
 	for _, c := range formats.Compressions() {
 		b.Run("ndjson/"+string(c), func(b *testing.B) {
-			b.SetBytes(size)
+			defer cpuRate(b, size)()
 			b.ReportAllocs()
 			for b.Loop() {
 				cw, err := formats.NewCompressor(c, io.Discard)
@@ -104,6 +124,52 @@ func writeAll(b *testing.B, f formats.Format, to io.Writer, records [][]byte) {
 	}
 }
 
+// BenchmarkParquet compares JSON to Parquet with its floor, the scan of the JSON.
+func BenchmarkParquet(b *testing.B) {
+	records, size := logRecords(100_000)
+	b.Run("floor/scan", func(b *testing.B) {
+		defer cpuRate(b, size)()
+		for b.Loop() {
+			for _, r := range records {
+				if _, err := jsonscan.Value(r, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	declared := []schema.Column{}
+	for _, c := range [][2]string{
+		{"ts", "timestamp"}, {"level", "string"}, {"service", "string"}, {"message", "string"},
+		{"user", "struct<id:bigint,country:string,premium:boolean,session:string>"},
+		{"http", "struct<method:string,path:string,status:int,bytes:bigint>"},
+		{"tags", "array<string>"}, {"duration_ms", "double"}, {"retries", "int"}, {"trace_id", "string"},
+	} {
+		t, err := schema.ParseType(c[1])
+		if err != nil {
+			b.Fatal(err)
+		}
+		declared = append(declared, schema.Column{Name: c[0], Type: t})
+	}
+	for _, c := range []formats.Compression{formats.CompressionSnappy, formats.CompressionZstd} {
+		for name, columns := range map[string][]schema.Column{"declared": declared, "inferred": nil} {
+			b.Run(name+"/"+string(c), func(b *testing.B) {
+				f, err := parquet.New(parquet.Options{Columns: columns, Compression: c})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer cpuRate(b, size)()
+				b.ReportAllocs()
+				var out counter
+				for b.Loop() {
+					out.n = 0
+					writeAll(b, f, &out, records)
+				}
+				b.ReportMetric(float64(size)/float64(out.n), "ratio")
+			})
+		}
+	}
+}
+
 // BenchmarkCompression is what the default levels were chosen by.
 func BenchmarkCompression(b *testing.B) {
 	records, size := logRecords(20_000)
@@ -111,7 +177,7 @@ func BenchmarkCompression(b *testing.B) {
 	report := func(b *testing.B, c *counter) { b.ReportMetric(float64(size)/float64(c.n), "ratio") }
 	for _, level := range []int{1, 2, 3, 5, 6} {
 		b.Run(fmt.Sprintf("gzip/%d", level), func(b *testing.B) {
-			b.SetBytes(size)
+			defer cpuRate(b, size)()
 			var c counter
 			w, err := gzip.NewWriterLevel(&c, level)
 			if err != nil {
@@ -132,7 +198,7 @@ func BenchmarkCompression(b *testing.B) {
 	}
 	for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault} {
 		b.Run("zstd/"+level.String(), func(b *testing.B) {
-			b.SetBytes(size)
+			defer cpuRate(b, size)()
 			var c counter
 			w, err := zstd.NewWriter(&c, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level), zstd.WithLowerEncoderMem(true))
 			if err != nil {

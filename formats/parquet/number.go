@@ -167,7 +167,7 @@ func epochMicros(text []byte) (int64, bool) {
 func parseTimestamp(b []byte) (micros int64, ok bool) {
 	c := cursor{b: b}
 	year, month, day := c.number(4, 4), 0, 0
-	if !c.skip('-') {
+	if c.bad || !c.skip('-') {
 		return numericTimestamp(b)
 	}
 	month = c.number(1, 2)

@@ -1,12 +1,14 @@
 package parquet
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"strings"
 
 	pq "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/firehosed/firehosed/formats/schema"
 )
@@ -142,7 +144,7 @@ func (p *plan) addRequired(t *schema.Type, path string, columns []string, def, r
 		enc := &chosenEncoding{}
 		n = &leafNode{Node: pl.leafNode(), chosen: enc}
 		p.leaves = append(p.leaves, leaf{repeated: rep > 0, kind: n.Type().Kind(), encoding: enc})
-		if t.Kind == schema.JSON || t.Kind == schema.Binary {
+		if pl.fixed > 0 {
 			p.noBounds = append(p.noBounds, columns)
 		}
 	}
@@ -185,13 +187,49 @@ func (pl *place) leafNode() pq.Node {
 			return pq.Decimal(pl.scale, pl.precision, pq.Int64Type)
 		}
 		pl.fixed = decimalBytes[pl.precision-19]
-		return pq.Decimal(pl.scale, pl.precision, pq.FixedLenByteArrayType(pl.fixed))
+		return pq.Leaf(wideDecimal{pq.Decimal(pl.scale, pl.precision, pq.FixedLenByteArrayType(pl.fixed)).Type(), pl.fixed})
 	}
 	return pq.String() // String, JSON
 }
 
 // decimalBytes is how many bytes hold a signed number of 19, 20, ... 38 digits.
 var decimalBytes = [...]int{9, 9, 9, 10, 10, 11, 11, 11, 12, 12, 13, 13, 14, 14, 14, 15, 15, 16, 16, 16}
+
+// wideDecimal is a decimal in bytes. The library orders such values as bytes
+// without a sign, so that negative ones come last and a reader that goes by the
+// bounds misses rows. Hence the column chunk has no bounds, and its column index,
+// which must have some, says of every page that it may hold any value.
+type wideDecimal struct {
+	pq.Type
+	size int
+}
+
+func (d wideDecimal) NewColumnIndexer(int) pq.ColumnIndexer {
+	smallest, largest := make([]byte, d.size), bytes.Repeat([]byte{0xff}, d.size)
+	smallest[0], largest[0] = 0x80, 0x7f
+	return &anyValue{smallest: smallest, largest: largest}
+}
+
+// anyValue is the column index of pages that may hold any value.
+type anyValue struct {
+	smallest, largest []byte
+	index             format.ColumnIndex
+}
+
+func (a *anyValue) Reset() { a.index = format.ColumnIndex{} }
+
+func (a *anyValue) IndexPage(values, nulls int64, _, _ pq.Value) {
+	x := &a.index
+	x.NullPages = append(x.NullPages, values == nulls)
+	x.NullCounts = append(x.NullCounts, nulls)
+	if values == nulls {
+		x.MinValues, x.MaxValues = append(x.MinValues, nil), append(x.MaxValues, nil)
+	} else {
+		x.MinValues, x.MaxValues = append(x.MinValues, a.smallest), append(x.MaxValues, a.largest)
+	}
+}
+
+func (a *anyValue) ColumnIndex() format.ColumnIndex { return a.index }
 
 // groupNode is a group whose fields stay in their order. The library's own
 // sorts them by name.

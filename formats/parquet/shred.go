@@ -53,7 +53,7 @@ var (
 )
 
 // shred adds the documents of a record, or nothing.
-func (s *shredder) shred(record []byte) (rows int, refused *formats.RecordError) {
+func (s *shredder) shred(record []byte) (int, *formats.RecordError) {
 	for i := range s.leaves {
 		s.marks[i] = len(s.values[i])
 	}
@@ -71,13 +71,18 @@ func (s *shredder) shred(record []byte) (rows int, refused *formats.RecordError)
 		return rows, nil
 	}
 	s.rollback(len(record))
-	switch {
-	case err == errTooMany:
-		refused = &formats.RecordError{Code: formats.CodeMalformedData, Err: err}
-	case !errors.As(err, &refused):
-		refused = formats.ParseError(err) // a *jsonscan.SyntaxError
+	return 0, refusal(err)
+}
+
+// refusal gives an error of the walk its code.
+func refusal(err error) *formats.RecordError {
+	if refused, ok := err.(*formats.RecordError); ok {
+		return refused
 	}
-	return 0, refused
+	if err == errTooMany {
+		return &formats.RecordError{Code: formats.CodeMalformedData, Err: err}
+	}
+	return formats.ParseError(err) // a *jsonscan.SyntaxError
 }
 
 // rollback forgets what the record added, of which the text is the last.
@@ -169,16 +174,22 @@ func describe(c byte) string {
 	return "a number"
 }
 
-// put adds a value to the leaf of pl.
+// put adds a value to the leaf of pl. The column is not set in the value: it
+// goes to the writer of one column.
 func (s *shredder) put(pl *place, v pq.Value, rep int) {
-	s.values[pl.leaf] = append(s.values[pl.leaf], v.Level(rep, pl.def, pl.leaf))
+	v.SetDefinitionLevel(pl.def)
+	v.SetRepetitionLevel(rep)
+	s.values[pl.leaf] = append(s.values[pl.leaf], v)
 	s.pendingValues++
 }
 
 // null adds a null of that definition level to all leaves of pl.
 func (s *shredder) null(pl *place, rep, def int) {
+	var v pq.Value
+	v.SetDefinitionLevel(def)
+	v.SetRepetitionLevel(rep)
 	for l := pl.leaf; l < pl.leaf+pl.leafs; l++ {
-		s.values[l] = append(s.values[l], pq.Value{}.Level(rep, def, l))
+		s.values[l] = append(s.values[l], v)
 	}
 	s.pendingValues += pl.leafs
 }
