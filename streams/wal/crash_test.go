@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -365,8 +366,8 @@ func (h *history) follow(ctx context.Context, l *Log) {
 			if !errors.Is(err, streams.ErrNotFound) {
 				return
 			}
-			next[0] = 0
 			info.Shards = nil
+			runtime.Gosched()
 		}
 		for _, s := range info.Shards {
 			p, err := l.Read(ctx, streams.ShardRef{Stream: "shared", Shard: s.ID},
@@ -389,7 +390,8 @@ func (h *history) follow(ctx context.Context, l *Log) {
 			}
 			h.ledger.mu.Unlock()
 		}
-		if l.Err() != nil {
+		id := streams.ShardID(h.number.Load() % int64(len(info.Shards)+1)) //nolint:gosec // Small.
+		if err := l.Wait(ctx, streams.ShardRef{Stream: "shared", Shard: id}, next[id]); err != nil && !errors.Is(err, streams.ErrNotFound) {
 			return
 		}
 	}

@@ -122,11 +122,11 @@ func (r *recovery) restore() error {
 	l.nextStream, l.deleting, l.groupNumber = n.NextStream, slices.Clone(n.Deleting), n.Group
 	l.durable, l.released = n.LSN, n.LSN
 	l.changed = len(l.deleting) > 0
-	for k, v := range n.State {
-		if v == nil {
-			v = []byte{}
+	for _, e := range n.State {
+		if e.Value == nil {
+			e.Value = []byte{}
 		}
-		l.state.set(string(k), v)
+		l.state.set(string(e.Key), e.Value)
 	}
 	for i := range n.Streams {
 		e := &n.Streams[i]

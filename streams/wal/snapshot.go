@@ -48,18 +48,24 @@ func (t *text) UnmarshalText(b []byte) error {
 // snapshot is everything that is not records, as of one place in the journal.
 // See docs/formats/snapshot.md.
 type snapshot struct {
-	Format     int             `json:"format"`
-	Log        string          `json:"log"` // id of the log, hexadecimal
-	Number     uint64          `json:"number"`
-	Written    time.Time       `json:"written"`
-	LSN        uint64          `json:"lsn"`    // the journal is replayed from here
-	Synced     uint64          `json:"synced"` // the journal was durable up to here
-	Generation uint32          `json:"generation"`
-	Group      uint64          `json:"group"`
-	NextStream uint64          `json:"next_stream"`
-	Streams    []snapStream    `json:"streams"`
-	Deleting   []uint64        `json:"deleting,omitempty"`
-	State      map[text][]byte `json:"state,omitempty"`
+	Format     int          `json:"format"`
+	Log        string       `json:"log"` // id of the log, hexadecimal
+	Number     uint64       `json:"number"`
+	Written    time.Time    `json:"written"`
+	LSN        uint64       `json:"lsn"`    // the journal is replayed from here
+	Synced     uint64       `json:"synced"` // the journal was durable up to here
+	Generation uint32       `json:"generation"`
+	Group      uint64       `json:"group"`
+	NextStream uint64       `json:"next_stream"`
+	Streams    []snapStream `json:"streams"`
+	Deleting   []uint64     `json:"deleting,omitempty"`
+	State      []snapState  `json:"state,omitempty"`
+}
+
+// snapState is a list's entry because the keys of a JSON map cannot be text.
+type snapState struct {
+	Key   text   `json:"key"`
+	Value []byte `json:"value"`
 }
 
 type snapStream struct {
@@ -160,9 +166,9 @@ func (l *Log) capture() *snapshot {
 		n.Streams = append(n.Streams, ss)
 	}
 	l.state.mu.RLock()
-	n.State = make(map[text][]byte, len(l.state.values))
+	n.State = make([]snapState, 0, len(l.state.values))
 	for k, v := range l.state.values {
-		n.State[text(k)] = v
+		n.State = append(n.State, snapState{text(k), v})
 	}
 	l.state.mu.RUnlock()
 	return n
@@ -170,6 +176,7 @@ func (l *Log) capture() *snapshot {
 
 // place fills in what the segments hold, and puts everything in order.
 func (n *snapshot) place() {
+	slices.SortFunc(n.State, func(a, b snapState) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	slices.SortFunc(n.Streams, func(a, b snapStream) int { return cmpU64(a.ID, b.ID) })
 	for i := range n.Streams {
 		sh := n.Streams[i].Shards

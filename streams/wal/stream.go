@@ -230,7 +230,7 @@ func (l *Log) resolve(ref streams.ShardRef) (*shard, time.Duration, error) {
 		return nil, 0, notFound(ref.Stream)
 	}
 	s := st.shards[ref.Shard]
-	if s == nil || s.expired(l.retentionNow()-st.retention.Milliseconds()) {
+	if s == nil || s.closed && s.expired(l.retentionNow()-st.retention.Milliseconds()) {
 		return nil, 0, fmt.Errorf("stream %q %s: %w", ref.Stream, ref.Shard, streams.ErrNotFound)
 	}
 	return s, st.retention, nil
