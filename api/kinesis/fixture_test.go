@@ -1,7 +1,9 @@
 package kinesis_test
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,7 +92,7 @@ func open(t testing.TB, dir string, change func(*kinesis.Options)) *fixture {
 	f.client = sdk.New(sdk.Options{
 		Region:       region,
 		BaseEndpoint: &srv.URL,
-		HTTPClient:   srv.Client(),
+		HTTPClient:   &http.Client{Transport: wholeBodies{srv.Client().Transport}},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}, nil
 		}),
@@ -159,4 +161,21 @@ func (f *fixture) get(iterator string, limit int32) *sdk.GetRecordsOutput {
 		f.t.Fatal(err)
 	}
 	return out
+}
+
+// wholeBodies sends request bodies from memory of its own. The SDK (smithy-go
+// 1.28) closes a body as soon as the response begins, and if the transport had
+// not yet looked for the end of it, takes that for a failed write and closes
+// the connection under the response. Far servers are too slow for that to
+// happen; this one on a busy machine is not.
+type wholeBodies struct{ http.RoundTripper }
+
+func (t wholeBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return t.RoundTripper.RoundTrip(r)
 }

@@ -29,7 +29,7 @@ func (s *Service) getShardIterator(_ context.Context, r *wire.Request, out *wire
 	if err != nil {
 		return s.shardGone(id, t)
 	}
-	it := iterator{stream: t.name, streamID: info.ID, shard: id, issued: s.clock().UnixMilli()}
+	it := iterator{stream: t.name, streamID: info.ID, shard: id, created: shard.Created.Unix(), issued: s.clock().UnixMilli()}
 	if err := s.position(in, t, shard, &it); err != nil {
 		return err
 	}
@@ -134,19 +134,6 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	if err != nil {
 		return s.readError(err, it.shard, t)
 	}
-	// Shards do not change their creation, and their children are there from
-	// the moment they are closed.
-	info, err := s.describe(t)
-	if err == nil && info.ID != it.streamID {
-		err = s.shardGone(it.shard, t)
-	}
-	if err != nil {
-		return err
-	}
-	shard, err := findShard(info, it.shard.String())
-	if err != nil {
-		return s.shardGone(it.shard, t)
-	}
 	size := 512
 	for i := range page.Records {
 		size += out.BlobLen(len(page.Records[i].Data)) + len(page.Records[i].PartitionKey) + 180
@@ -156,16 +143,18 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	out.Key("Records")
 	out.BeginList()
 	for i := range page.Records {
-		encodeRecord(out, shard, &page.Records[i])
+		encodeRecord(out, it, &page.Records[i])
 	}
 	out.EndList()
 	if page.Ended {
-		encodeChildren(out, info.Shards, shard)
+		if err := s.encodeEnd(out, it, t); err != nil {
+			return err
+		}
 	} else {
-		out.StringMember("NextShardIterator", s.tokens.sealIterator(iterator{
-			stream: it.stream, streamID: it.streamID, shard: it.shard,
-			kind: streams.At, seq: page.Next, issued: s.clock().UnixMilli(),
-		}))
+		next := it
+		next.kind, next.seq, next.millis = streams.At, page.Next, 0
+		next.issued = s.clock().UnixMilli()
+		out.StringMember("NextShardIterator", s.tokens.sealIterator(next))
 	}
 	out.IntMember("MillisBehindLatest", max(page.Behind.Milliseconds(), 0))
 	out.EndObject()
@@ -173,15 +162,31 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 }
 
 // encodeRecord writes a record. EncryptionType is absent: nothing is encrypted.
-func encodeRecord(out *wire.Encoder, shard *streams.ShardInfo, rec *streams.Record) {
+func encodeRecord(out *wire.Encoder, it iterator, rec *streams.Record) {
+	n := streams.SequenceNumber{ShardCreated: it.created, Shard: it.shard, Sequence: rec.Sequence, Arrival: rec.Arrival.Unix()}
 	out.BeginObject()
 	out.Key("SequenceNumber")
-	out.Text(streams.NumberOf(shard.Created, shard.ID, rec.Sequence, rec.Arrival).Append)
+	out.Text(n.Append)
 	out.TimeMember("ApproximateArrivalTimestamp", rec.Arrival)
 	out.Key("Data")
 	out.Blob(rec.Data)
 	out.StringMember("PartitionKey", rec.PartitionKey)
 	out.EndObject()
+}
+
+// encodeEnd names the shards that follow a closed one. They are there from the
+// moment it was closed.
+func (s *Service) encodeEnd(out *wire.Encoder, it iterator, t target) error {
+	info, err := s.describe(t)
+	if err != nil {
+		return err
+	}
+	shard, err := findShard(info, it.shard.String())
+	if err != nil || info.ID != it.streamID {
+		return s.shardGone(it.shard, t)
+	}
+	encodeChildren(out, info.Shards, shard)
+	return nil
 }
 
 // iterator opens the iterator of a request.

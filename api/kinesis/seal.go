@@ -105,6 +105,7 @@ type iterator struct {
 	stream   string
 	streamID uint64
 	shard    streams.ShardID
+	created  int64 // of the shard, seconds since 1970: it is in its sequence numbers
 	kind     streams.PositionKind
 	seq      streams.Sequence // for streams.At
 	millis   int64            // for streams.AtTime
@@ -116,6 +117,7 @@ func (s sealer) sealIterator(it iterator) string {
 	b = appendText(b, it.stream)
 	b = binary.AppendUvarint(b, it.streamID)
 	b = binary.AppendUvarint(b, uint64(it.shard))
+	b = binary.AppendVarint(b, it.created)
 	b = append(b, byte(it.kind))
 	b = binary.AppendUvarint(b, uint64(it.seq))
 	b = binary.AppendVarint(b, it.millis)
@@ -133,6 +135,7 @@ func (s sealer) openIterator(token string) (iterator, bool) {
 		stream:   f.text(),
 		streamID: f.uint(),
 		shard:    streams.ShardID(f.uint()),
+		created:  f.int(),
 		kind:     streams.PositionKind(f.uint()),
 		seq:      streams.Sequence(f.uint()),
 		millis:   f.int(),

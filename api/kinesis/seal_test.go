@@ -11,7 +11,7 @@ func testSealer() sealer { return sealer{key: []byte("0123456789abcdef0123456789
 
 func TestSeal(t *testing.T) {
 	s := testSealer()
-	it := iterator{stream: "clicks", streamID: 7, shard: 3, kind: streams.AtTime, seq: streams.MaxSequence, millis: -5, issued: 1 << 41}
+	it := iterator{stream: "clicks", streamID: 7, shard: 3, created: 1 << 33, kind: streams.AtTime, seq: streams.MaxSequence, millis: -5, issued: 1 << 41}
 	token := s.sealIterator(it)
 	if got, ok := s.openIterator(token); !ok || got != it {
 		t.Errorf("got %+v, %v, want %+v", got, ok, it)
@@ -60,7 +60,7 @@ func TestSeal(t *testing.T) {
 // holder might have sealed.
 func FuzzTokens(f *testing.F) {
 	s := testSealer()
-	f.Add(s.sealIterator(iterator{stream: "s"}), []byte("\x01s\x00\x00\x00\x00\x00\x00"))
+	f.Add(s.sealIterator(iterator{stream: "s"}), []byte("\x01s\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add(s.sealListing(listing{stream: "s"}, 1), []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Add(s.seal(tokenListStreams, appendText(nil, "s")), []byte{0x80})
 	f.Fuzz(func(t *testing.T, token string, contents []byte) {

@@ -57,6 +57,10 @@ const (
 	CodeDryRun           = "DryRunOperationException"
 )
 
+// CodeClientGone is in the Event of a request whose client left before its
+// answer. It is never sent.
+const CodeClientGone = "ClientGone"
+
 // Internal returns the answer to a failure of this side: status 500, which
 // clients try again. The cause is logged.
 func Internal(cause error) *Error {

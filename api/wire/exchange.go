@@ -87,6 +87,10 @@ func (x *exchange) respond(status int, contentType string, body []byte) {
 	}
 	if err != nil {
 		x.h.log.Debug("response not sent", "id", x.id, "error", err)
+		// An HTTP/2 stream that its client resets ends Write at once, while the
+		// connection may still be sending from this memory: no other response
+		// may ever be written into it.
+		x.scratch.out = nil
 	}
 	if timed {
 		// The connection may serve others next, which set no deadline.

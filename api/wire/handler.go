@@ -172,8 +172,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.opt.Observe != nil {
 		h.opt.Observe(x.event)
 	}
-	h.log.Debug("request", "id", x.id, "service", x.event.Service, "operation", x.event.Operation,
-		"status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
+	if h.log.Enabled(r.Context(), slog.LevelDebug) {
+		h.log.Debug("request", "id", x.id, "service", x.event.Service, "operation", x.event.Operation,
+			"status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
+	}
 }
 
 // exchange is one request on its way to a response. Its methods follow the
@@ -367,7 +369,8 @@ func (x *exchange) fail(format Format, e *Error) {
 	x.event.Code = e.Code
 	switch {
 	case errors.Is(e.Cause, context.Canceled) && x.r.Context().Err() != nil:
-		// The client left; nobody reads the answer and nothing is wrong.
+		// The client left; nobody reads the answer and nothing is wrong here.
+		x.event.Code = CodeClientGone
 	case status == http.StatusInternalServerError:
 		x.h.log.Error("request failed", "id", x.id, "service", x.event.Service, "operation", x.event.Operation, "error", e)
 	case status >= http.StatusInternalServerError:
