@@ -436,8 +436,12 @@ func TestGrandchildrenEnd(t *testing.T) {
 				if err := e.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := conn.Read(make([]byte, 1)); err == nil {
-					t.Error("the grandchild lives")
+				// The deadline is only for a test that fails.
+				if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("the grandchild lives: %v", err)
 				}
 			}
 		})
