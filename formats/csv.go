@@ -116,7 +116,7 @@ func (w *csvWriter) add(record []byte) (int, *RecordError) {
 			return 0, refused
 		}
 		if doc[0] != '{' {
-			return 0, MalformedData("record holds %s where a JSON object is wanted", kindOf(doc[0]))
+			return 0, MalformedData("record holds %s where a JSON object is wanted", jsonscan.Describe(doc[0]))
 		}
 		if err := w.object(doc); err != nil {
 			return 0, ParseError(err)
@@ -128,23 +128,6 @@ func (w *csvWriter) add(record []byte) (int, *RecordError) {
 		w.scratch = nil
 	}
 	return n, nil
-}
-
-// kindOf names the kind of a JSON value by its first byte.
-func kindOf(c byte) string {
-	switch c {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	}
-	return "a number"
 }
 
 // object takes the fields from the valid object doc.

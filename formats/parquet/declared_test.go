@@ -1,6 +1,8 @@
 package parquet
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -335,6 +337,32 @@ func TestOptions(t *testing.T) {
 	} {
 		if _, err := New(tt.opt); err == nil || err.Error() != tt.want {
 			t.Errorf("got %v, want %s", err, tt.want)
+		}
+	}
+}
+
+// TestConcurrentWriters shares one format, as the objects of a delivery do.
+func TestConcurrentWriters(t *testing.T) {
+	for _, c := range []formats.Compression{"zstd", "gzip", "snappy", "none"} {
+		f := mustNew(t, Options{Columns: columns(t, "a", "string"), Compression: c})
+		files := make(chan []byte)
+		for range 4 {
+			go func() {
+				var out bytes.Buffer
+				w, err := f.NewWriter(&out, formats.WriterOptions{})
+				if err != nil {
+					t.Error(err)
+				} else if err := errors.Join(w.Write([][]byte{[]byte(`{"a":"x"}`)}, func(int, *formats.RecordError) {}), w.Close()); err != nil {
+					t.Error(err)
+				}
+				files <- out.Bytes()
+			}()
+		}
+		first := <-files
+		for range 3 {
+			if !bytes.Equal(<-files, first) {
+				t.Errorf("%s: files differ", c)
+			}
 		}
 	}
 }

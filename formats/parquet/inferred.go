@@ -65,7 +65,7 @@ func (w *inferredWriter) take(record []byte) (*formats.RecordError, error) {
 			return refused, nil
 		}
 		if doc[0] != '{' {
-			return formats.MalformedData("record holds %s where a JSON object is wanted", describe(doc[0])), nil
+			return formats.MalformedData("record holds %s where a JSON object is wanted", jsonscan.Describe(doc[0])), nil
 		}
 	}
 	for doc := range formats.Documents(record) {

@@ -36,7 +36,7 @@ type place struct {
 	// the keys of maps.
 	def, rep          int
 	precision, scale  int
-	leaf, leafs       int // first leaf and how many
+	leaf, leafCount   int // first leaf and how many
 	key, elem         *place
 	fields            []*place
 	index             map[string]int // of fields by name
@@ -75,7 +75,7 @@ func newPlan(columns []schema.Column, extra string, foldNames bool) *plan {
 		p.columns.Fields = append(p.columns.Fields, schema.Field{Name: extra, Type: t})
 		group.put(extra, n)
 	}
-	p.root.leafs = len(p.leaves)
+	p.root.leafCount = len(p.leaves)
 	p.schema = pq.NewSchema("record", group)
 	return p
 }
@@ -148,7 +148,7 @@ func (p *plan) addRequired(t *schema.Type, path string, columns []string, def, r
 			p.noBounds = append(p.noBounds, columns)
 		}
 	}
-	pl.leafs = len(p.leaves) - pl.leaf
+	pl.leafCount = len(p.leaves) - pl.leaf
 	return pl, n
 }
 

@@ -68,7 +68,7 @@ func assembleRow(f *pq.File, row pq.Row) any {
 // assemble takes the value of node from its columns, the first of those given,
 // and returns the other columns.
 func assemble(node *pq.Column, columns [][]pq.Value, def, rep int) (any, [][]pq.Value) {
-	n := leafCount(node)
+	n := countLeaves(node)
 	mine, rest := columns[:n], columns[n:]
 	switch {
 	case node.Optional():
@@ -128,13 +128,13 @@ func assembleGroup(node *pq.Column, columns [][]pq.Value, def, rep int) (any, []
 	return out, columns
 }
 
-func leafCount(node *pq.Column) int {
+func countLeaves(node *pq.Column) int {
 	if node.Leaf() {
 		return 1
 	}
 	n := 0
 	for _, c := range node.Columns() {
-		n += leafCount(c)
+		n += countLeaves(c)
 	}
 	return n
 }

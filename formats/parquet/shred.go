@@ -107,7 +107,7 @@ func (s *shredder) documents(record []byte) (rows int, err error) {
 			if _, err := jsonscan.Value(b, i); err != nil {
 				return 0, err
 			}
-			return 0, formats.MalformedData("record holds %s where a JSON object is wanted", describe(b[i]))
+			return 0, formats.MalformedData("record holds %s where a JSON object is wanted", jsonscan.Describe(b[i]))
 		}
 		s.extraText, s.path = s.extraText[:0], s.path[:0]
 		if i, err = s.fields(s.root, b, i, 0); err != nil {
@@ -158,22 +158,6 @@ func (s *shredder) releaseText() {
 	}
 }
 
-func describe(c byte) string {
-	switch c {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	}
-	return "a number"
-}
-
 // put adds a value to the leaf of pl. The column is not set in the value: it
 // goes to the writer of one column.
 func (s *shredder) put(pl *place, v pq.Value, rep int) {
@@ -188,10 +172,10 @@ func (s *shredder) null(pl *place, rep, def int) {
 	var v pq.Value
 	v.SetDefinitionLevel(def)
 	v.SetRepetitionLevel(rep)
-	for l := pl.leaf; l < pl.leaf+pl.leafs; l++ {
+	for l := pl.leaf; l < pl.leaf+pl.leafCount; l++ {
 		s.values[l] = append(s.values[l], v)
 	}
-	s.pendingValues += pl.leafs
+	s.pendingValues += pl.leafCount
 }
 
 // tooMany reports whether the record has spread over too many values.
@@ -224,7 +208,7 @@ func wrongKind(pl *place, b []byte, i int) (int, error) {
 	if err != nil {
 		return end, err
 	}
-	return end, formats.MalformedData("column %q: %s where %v is wanted", pl.path, describe(b[i]), pl.kind)
+	return end, formats.MalformedData("column %q: %s where %v is wanted", pl.path, jsonscan.Describe(b[i]), pl.kind)
 }
 
 func (s *shredder) structure(pl *place, b []byte, i, rep int) (int, error) {
@@ -434,160 +418,6 @@ func (s *shredder) positions(pl *place, b []byte, i, rep int) (int, error) {
 		s.null(pl.fields[n], rep, pl.fields[n].def-1)
 	}
 	return i, nil
-}
-
-// list adds an array. Another value is an array of one, as in the OpenX SerDe.
-func (s *shredder) list(pl *place, b []byte, i, rep int) (int, error) {
-	if i >= len(b) || b[i] != '[' {
-		return s.element(pl, b, i, rep, 0)
-	}
-	i = jsonscan.SkipSpace(b, i+1)
-	if i < len(b) && b[i] == ']' {
-		s.null(pl, rep, pl.def)
-		return i + 1, nil
-	}
-	for n, more := 0, true; more; n++ {
-		var err error
-		if i, err = s.element(pl, b, i, rep, n); err != nil {
-			return i, err
-		}
-		if i, more, err = s.next(b, i, ']', "',' or ']'"); err != nil {
-			return i, err
-		}
-		rep = pl.rep
-	}
-	return i, nil
-}
-
-func (s *shredder) element(pl *place, b []byte, i, rep, n int) (int, error) {
-	if s.tooMany() {
-		return i, errTooMany
-	}
-	if s.extra < 0 || pl.elem.kind < schema.List {
-		return s.value(pl.elem, b, i, rep)
-	}
-	s.path = append(s.path, strconv.Itoa(n))
-	i, err := s.value(pl.elem, b, i, rep)
-	s.path = s.path[:len(s.path)-1]
-	return i, err
-}
-
-// mapping adds an object as a map.
-func (s *shredder) mapping(pl *place, b []byte, i, rep int) (int, error) {
-	if i >= len(b) || b[i] != '{' {
-		return wrongKind(pl, b, i)
-	}
-	var last map[string]int
-	if s.dedupe {
-		var err error
-		if last, err = lastKeys(b, i); err != nil {
-			return i, err
-		}
-	}
-	i = jsonscan.SkipSpace(b, i+1)
-	if i < len(b) && b[i] == '}' {
-		s.null(pl, rep, pl.def)
-		return i + 1, nil
-	}
-	first := len(s.values[pl.key.leaf])
-	for more := true; more; {
-		next, key, escaped, err := jsonscan.Key(b, i)
-		if err != nil {
-			return next, err
-		}
-		if escaped {
-			key = jsonscan.Unquote(nil, key)
-		}
-		if at, ok := last[string(key)]; ok && at != next {
-			if i, err = jsonscan.Value(b, next); err != nil { // one of that name follows
-				return i, err
-			}
-		} else {
-			if i, err = s.entry(pl, b, next, key, rep); err != nil {
-				return i, err
-			}
-			rep = pl.rep
-		}
-		if i, more, err = s.next(b, i, '}', "',' or '}'"); err != nil {
-			return i, err
-		}
-	}
-	if !s.dedupe && s.repeatedKeys(s.values[pl.key.leaf][first:], pl.key) {
-		return i, errRepeated
-	}
-	return i, nil
-}
-
-func (s *shredder) entry(pl *place, b []byte, i int, key []byte, rep int) (int, error) {
-	if s.tooMany() {
-		return i, errTooMany
-	}
-	if err := s.fromText(pl.key, key, rep); err != nil {
-		return i, err
-	}
-	if s.extra < 0 || pl.elem.kind < schema.List {
-		return s.value(pl.elem, b, i, rep)
-	}
-	s.path = append(s.path, string(key))
-	i, err := s.value(pl.elem, b, i, rep)
-	s.path = s.path[:len(s.path)-1]
-	return i, err
-}
-
-// lastKeys finds the last value of each key of the object at b[i].
-func lastKeys(b []byte, i int) (map[string]int, error) {
-	last := map[string]int{}
-	if _, err := jsonscan.Value(b, i); err != nil {
-		return nil, err
-	}
-	for i = jsonscan.SkipSpace(b, i+1); b[i] != '}'; {
-		next, key, escaped, err := jsonscan.Key(b, i)
-		if err != nil {
-			return nil, err
-		}
-		if escaped {
-			key = jsonscan.Unquote(nil, key)
-		}
-		last[string(key)] = next
-		if i, err = jsonscan.Value(b, next); err != nil {
-			return nil, err
-		}
-		if i = jsonscan.SkipSpace(b, i); b[i] == ',' {
-			i = jsonscan.SkipSpace(b, i+1)
-		}
-	}
-	return last, nil
-}
-
-// repeatedKeys reports whether two keys of a map are the same.
-func (s *shredder) repeatedKeys(keys []pq.Value, pl *place) bool {
-	const few = 8
-	text := s.leaves[pl.leaf].kind == pq.ByteArray || s.leaves[pl.leaf].kind == pq.FixedLenByteArray
-	if len(keys) <= few {
-		for i := range keys {
-			for j := range i {
-				if text && string(keys[i].ByteArray()) == string(keys[j].ByteArray()) || !text && keys[i].Uint64() == keys[j].Uint64() {
-					return true
-				}
-			}
-		}
-		return false
-	}
-	if s.mapKeys == nil {
-		s.mapKeys = map[string]struct{}{}
-	}
-	defer clear(s.mapKeys)
-	for i := range keys {
-		if text {
-			s.mapKeys[string(keys[i].ByteArray())] = struct{}{}
-		} else {
-			s.mapKeys[strconv.FormatUint(keys[i].Uint64(), 36)] = struct{}{}
-		}
-		if len(s.mapKeys) <= i {
-			return true
-		}
-	}
-	return false
 }
 
 // refuseText is the refusal of text that is not of the kind wanted.

@@ -11,8 +11,8 @@ import (
 
 // spool keeps records until they can be encoded: up to limit bytes in memory,
 // the rest in a temporary file. Each has its length before it, as an unsigned
-// varint. The file is removed as soon as it is made, where the system allows
-// that, and at the latest by close.
+// varint. The file is removed by close; one that a crash has left is named
+// firehosed-parquet-*.spool and can go.
 type spool struct {
 	dir   string
 	limit int

@@ -114,7 +114,7 @@ func (p *parser) parse(depth int) (*Type, error) {
 	}
 	switch name {
 	case "char", "varchar":
-		return p.text1(name)
+		return p.lengthOf(name)
 	case "decimal", "numeric":
 		return p.decimal(start)
 	case "array", "list":
@@ -152,8 +152,8 @@ func (p *parser) number() (int, error) {
 	return n, nil
 }
 
-// text1 reads the length of char and varchar, which is checked and not kept.
-func (p *parser) text1(name string) (*Type, error) {
+// lengthOf reads the length of char and varchar, which is checked and not kept.
+func (p *parser) lengthOf(name string) (*Type, error) {
 	if err := p.expect('('); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,23 @@ func Unexpected(b []byte, i int, want string) error {
 	return &SyntaxError{Offset: i, Reason: fmt.Sprintf("%s where %s is expected", describe(b[i:]), want)}
 }
 
+// Describe names the kind of a value by its first byte.
+func Describe(first byte) string {
+	switch first {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}
+
 // describe names the first character of b, which is not empty.
 func describe(b []byte) string {
 	r, n := utf8.DecodeRune(b)
