@@ -56,6 +56,7 @@ type Sink struct {
 	mu     sync.Mutex
 	shut   bool
 	active map[string]chan struct{} // by final name; closed when the Put is over
+	temps  map[string]struct{}      // temporary files being written
 }
 
 var _ sinks.ObjectSink = (*Sink)(nil)
@@ -89,6 +90,7 @@ func New(opt Options) (*Sink, error) {
 		closed: make(chan struct{}),
 		known:  map[string]struct{}{},
 		active: map[string]chan struct{}{},
+		temps:  map[string]struct{}{},
 	}, nil
 }
 

@@ -13,91 +13,16 @@ import (
 	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
+	"github.com/firehosed/firehosed/internal/vfs/errfs"
 	"github.com/firehosed/firehosed/sinks"
 	"github.com/firehosed/firehosed/sinks/dir"
 	"github.com/firehosed/firehosed/sinks/sinktest"
 )
 
-// faultFS fails one kind of call on demand.
-type faultFS struct {
-	vfs.FS
-	fail func(op, name string) error
-}
-
-type faultFile struct {
-	vfs.File
-	fs *faultFS
-}
-
-func (f *faultFS) check(op, name string) error {
-	if f.fail == nil {
-		return nil
-	}
-	if err := f.fail(op, name); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	return nil
-}
-
-func (f *faultFS) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
-	if err := f.check("open", name); err != nil {
-		return nil, err
-	}
-	file, err := f.FS.OpenFile(name, flag, perm)
-	if err != nil {
-		return nil, err
-	}
-	return &faultFile{file, f}, nil
-}
-
-func (f *faultFS) MkdirAll(name string, perm fs.FileMode) error {
-	if err := f.check("mkdir", name); err != nil {
-		return err
-	}
-	return f.FS.MkdirAll(name, perm)
-}
-
-func (f *faultFS) Rename(from, to string) error {
-	if err := f.check("rename", to); err != nil {
-		return err
-	}
-	return f.FS.Rename(from, to)
-}
-
-func (f *faultFS) SyncDir(name string) error {
-	if err := f.check("syncdir", name); err != nil {
-		return err
-	}
-	return f.FS.SyncDir(name)
-}
-
-func (f *faultFile) Write(p []byte) (int, error) {
-	if err := f.fs.check("write", f.Name()); err != nil {
-		n, _ := f.File.Write(p[:len(p)/2]) // a full disk takes a part
-		return n, err
-	}
-	return f.File.Write(p)
-}
-
-func (f *faultFile) Sync() error {
-	if err := f.fs.check("sync", f.Name()); err != nil {
-		return err
-	}
-	return f.File.Sync()
-}
-
-func (f *faultFile) Close() error {
-	err := f.File.Close()
-	if ferr := f.fs.check("close", f.Name()); ferr != nil {
-		return ferr
-	}
-	return err
-}
-
 func open(t *testing.T) sinktest.Objects {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "made", "root")
-	fsys := &faultFS{FS: vfs.OS()}
+	fsys := errfs.New(vfs.OS(), nil)
 	s, err := dir.New(dir.Options{FS: fsys, Path: root})
 	if err != nil {
 		t.Fatal(err)
@@ -112,35 +37,35 @@ func open(t *testing.T) sinktest.Objects {
 		Leftovers: func() []string { return list(t, root, true) },
 	}
 	for _, f := range []struct {
-		op    string
+		op    errfs.Kind
 		errno syscall.Errno
 		class sinks.Class
 		code  string
 	}{
-		{"write", syscall.ENOSPC, sinks.Fix, "ENOSPC"},
-		{"sync", syscall.ENOSPC, sinks.Fix, "ENOSPC"},
-		{"close", syscall.EDQUOT, sinks.Fix, "EDQUOT"},
-		{"open", syscall.EACCES, sinks.Fix, "EACCES"},
-		{"open", syscall.EROFS, sinks.Fix, "EROFS"},
-		{"open", syscall.EMFILE, sinks.Retry, ""},
-		{"mkdir", syscall.EACCES, sinks.Fix, "EACCES"},
-		{"mkdir", syscall.ENOSPC, sinks.Fix, "ENOSPC"},
-		{"rename", syscall.EACCES, sinks.Fix, "EACCES"},
-		{"rename", syscall.EIO, sinks.Fix, "EIO"},
-		{"sync", syscall.EIO, sinks.Fix, "EIO"},
-		{"open", syscall.ENAMETOOLONG, sinks.Refuse, "ENAMETOOLONG"},
-		{"write", syscall.ESTALE, sinks.Retry, ""},
+		{errfs.Write, syscall.ENOSPC, sinks.Fix, "ENOSPC"},
+		{errfs.Sync, syscall.ENOSPC, sinks.Fix, "ENOSPC"},
+		{errfs.Close, syscall.EDQUOT, sinks.Fix, "EDQUOT"},
+		{errfs.Create, syscall.EACCES, sinks.Fix, "EACCES"},
+		{errfs.Create, syscall.EROFS, sinks.Fix, "EROFS"},
+		{errfs.Create, syscall.EMFILE, sinks.Retry, ""},
+		{errfs.Mkdir, syscall.EACCES, sinks.Fix, "EACCES"},
+		{errfs.Mkdir, syscall.ENOSPC, sinks.Fix, "ENOSPC"},
+		{errfs.Rename, syscall.EACCES, sinks.Fix, "EACCES"},
+		{errfs.Rename, syscall.EIO, sinks.Fix, "EIO"},
+		{errfs.Sync, syscall.EIO, sinks.Fix, "EIO"},
+		{errfs.Create, syscall.ENAMETOOLONG, sinks.Refuse, "ENAMETOOLONG"},
+		{errfs.Write, syscall.ESTALE, sinks.Retry, ""},
 	} {
 		o.Faults = append(o.Faults, sinktest.Fault{
-			Name: f.op + " " + f.errno.Error(), Class: f.class, Code: f.code,
+			Name: string(f.op) + " " + f.errno.Error(), Class: f.class, Code: f.code,
 			Inject: func(*testing.T) func() {
-				fsys.fail = func(op, _ string) error {
-					if op == f.op {
-						return f.errno
+				fsys.SetInject(func(op errfs.Op) error {
+					if op.Kind != f.op {
+						return nil
 					}
-					return nil
-				}
-				return func() { fsys.fail = nil }
+					return &errfs.Fault{Err: f.errno, Bytes: op.Size / 2} // a full disk takes a part
+				})
+				return func() { fsys.SetInject(nil) }
 			},
 		})
 	}
@@ -148,14 +73,14 @@ func open(t *testing.T) sinktest.Objects {
 		Name: "folder not synced after the rename", Class: sinks.Fix, Code: "EIO", Stored: true,
 		Inject: func(*testing.T) func() {
 			renamed := false
-			fsys.fail = func(op, _ string) error {
-				if op == "syncdir" && renamed {
+			fsys.SetInject(func(op errfs.Op) error {
+				if op.Kind == errfs.SyncDir && renamed {
 					return syscall.EIO
 				}
-				renamed = renamed || op == "rename"
+				renamed = renamed || op.Kind == errfs.Rename
 				return nil
-			}
-			return func() { fsys.fail = nil }
+			})
+			return func() { fsys.SetInject(nil) }
 		},
 	})
 	return o

@@ -167,6 +167,12 @@ func (s *Sink) removeLeftovers(folder string) {
 			continue
 		}
 		name := filepath.Join(folder, e.Name())
+		s.mu.Lock()
+		_, busy := s.temps[name]
+		s.mu.Unlock()
+		if busy {
+			continue
+		}
 		if err := s.fs.Remove(name); err != nil {
 			s.log.Warn("temporary file of an earlier run not removed", "file", name, "error", err)
 			continue

@@ -51,6 +51,8 @@ func (s *Sink) put(ctx context.Context, folder, name string, o sinks.Object) (si
 		return sinks.Stored{}, classify(err)
 	}
 	temp := filepath.Join(filepath.Dir(name), tempName(filepath.Base(name), o.Key+"\x00"+o.ID))
+	s.busy(temp, true)
+	defer s.busy(temp, false)
 	f, err := s.create(temp)
 	if errors.Is(err, fs.ErrNotExist) {
 		return sinks.Stored{}, fmt.Errorf("%w: %w", errFolderGone, classify(err))
@@ -146,6 +148,17 @@ func (s *Sink) hold(ctx context.Context, name string) (release func(), err error
 		case <-s.closed:
 			return nil, sinks.ErrClosed
 		}
+	}
+}
+
+// busy notes that a temporary file is being written, or is not any more.
+func (s *Sink) busy(temp string, yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if yes {
+		s.temps[temp] = struct{}{}
+	} else {
+		delete(s.temps, temp)
 	}
 }
 
