@@ -126,6 +126,20 @@ func TestChainChunksOnlyDeterministicSteps(t *testing.T) {
 	}
 }
 
+// Decoded values of a whole batch would take many times its bytes.
+func TestChainForgetsDecodedValues(t *testing.T) {
+	decode := &each{f: func(r *Record) Outcome {
+		if _, err := r.Value(); err != nil {
+			return Fail("Test.JSON", err.Error())
+		}
+		return Outcome{Record: *r}
+	}}
+	out, err := NewChain(Step{"decode", decode}).Transform(t.Context(), records(`{"a":1}`))
+	if err != nil || out[0].Verdict != OK || out[0].Record.value != nil {
+		t.Errorf("got %v %v, %v", out[0].Verdict, out[0].Record.value, err)
+	}
+}
+
 func TestChainErrors(t *testing.T) {
 	boom := errors.New("no permission")
 	for _, tt := range []struct {

@@ -194,6 +194,12 @@ func TestRecordViews(t *testing.T) {
 	if v, _ := r.Value(); !reflect.DeepEqual(v, []any{3}) {
 		t.Errorf("after an assignment: %v", v)
 	}
+	r.Data = []byte(`12`)
+	_, _ = r.Value()
+	r.Data = r.Data[:1]
+	if v, _ := r.Value(); !reflect.DeepEqual(v, 1) {
+		t.Errorf("after cutting the bytes: %v", v)
+	}
 	if r.HasBig() {
 		t.Error("HasBig without a big integer")
 	}
