@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -400,6 +401,13 @@ func (l *Log) horizon(s *shard, cut int64) (streams.Sequence, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Records that are lost right before the first one that is left may not
+	// have expired either: they are not passed over in silence.
+	for _, d := range slices.Backward(s.damage) {
+		if d.from < seq && d.to >= seq && d.to > s.first {
+			seq, at = max(d.from, s.first), -1
+		}
+	}
 	if seq >= s.first {
 		s.first, s.firstAt = seq, at
 	}

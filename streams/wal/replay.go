@@ -196,14 +196,14 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 			last = raw
 			continue
 		}
-		to, err := p.isDamage(cur, lsn)
+		in, to, err := p.isDamage(cur, lsn)
 		if err != nil {
 			return nil, 0, err
 		}
 		if to <= lsn {
 			return last, lsn, nil
 		}
-		if err := p.salvage(cur, lsn, to); err != nil {
+		if err := p.salvage(in, lsn, to); err != nil {
 			return nil, 0, err
 		}
 		last, lsn = nil, to
@@ -248,29 +248,39 @@ func (p *replayer) nextGroup(cur *scanned, lsn uint64) (groupInfo, []journalFram
 	return g, nil, nil, nil, nil
 }
 
-// isDamage tells whether the journal went on at lsn, where no whole group is,
-// and to which LSN it is not readable. Groups are written one after the other,
-// each when the one before is on the disk: a later one proves that this one
-// was.
-func (p *replayer) isDamage(cur *scanned, lsn uint64) (to uint64, err error) {
-	if cur != nil && lsn >= cur.head.start {
-		off := int64(lsn-cur.head.start) + block //nolint:gosec // Within a file.
-		g, _, err := p.findGroup(cur, off+block, func(g groupInfo, at int64) bool {
-			return g.generation == cur.head.generation && g.lsn == cur.lsnAt(at) && g.lsn > lsn
+// isDamage tells whether the journal went on at lsn, where no whole group is:
+// in which file that must have been, and to which LSN it is not readable.
+// Groups are written one after the other, each when the one before is on the
+// disk: a later one proves that this one was.
+func (p *replayer) isDamage(cur *scanned, lsn uint64) (in *scanned, to uint64, err error) {
+	in = cur
+	for _, f := range p.files {
+		if f != cur && (f.head.start != lsn || (cur != nil && f.head.generation < cur.head.generation)) {
+			continue
+		}
+		if lsn < f.head.start {
+			continue
+		}
+		off := int64(lsn-f.head.start) + block //nolint:gosec // Within a file.
+		g, at, err := p.findGroup(f, off+block, func(g groupInfo, at int64) bool {
+			return g.generation == f.head.generation && g.lsn == f.lsnAt(at) && g.lsn > lsn
 		})
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
-		if g.lsn > lsn {
-			return g.lsn, nil
+		if at >= 0 {
+			return f, g.lsn, nil
+		}
+		if f.head.start == lsn {
+			in = f
 		}
 	}
 	for _, f := range p.files {
 		if f.head.start > lsn {
-			return f.head.start, nil
+			return in, f.head.start, nil
 		}
 	}
-	return max(lsn, p.synced), nil
+	return in, max(lsn, p.synced), nil
 }
 
 // salvage applies what is left of the journal in [from, to), and notes what is
