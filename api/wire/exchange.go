@@ -83,7 +83,9 @@ func (x *exchange) respond(status int, contentType string, body []byte) {
 	x.w.WriteHeader(status)
 	_, err := x.w.Write(body)
 	if err == nil {
-		err = x.control.Flush()
+		if err = x.control.Flush(); errors.Is(err, errors.ErrUnsupported) {
+			err = nil
+		}
 	}
 	if err != nil {
 		x.h.log.Debug("response not sent", "id", x.id, "error", err)

@@ -1,0 +1,76 @@
+package kinesis_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/firehosed/firehosed/access"
+	"github.com/firehosed/firehosed/api/kinesis"
+	"github.com/firehosed/firehosed/api/wire"
+)
+
+// TestReadsWithinMemory: with little room for bytes in flight a page gets
+// smaller, and nothing is lost or read twice.
+func TestReadsWithinMemory(t *testing.T) {
+	var opt kinesis.Options
+	f := open(t, t.TempDir(), func(o *kinesis.Options) { opt = *o })
+	s, err := kinesis.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.handler, err = wire.NewHandler(wire.Options{
+		Services: []wire.Service{s.Wire()}, Access: access.Anyone{}, MaxBodyBytes: 4 << 20, MaxBytesInFlight: 6 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.create("s", 1)
+	const records = 12
+	for range records {
+		f.ok("PutRecord", `{"StreamName":"s","PartitionKey":"k","Data":"`+strings.Repeat("QUJD", 200<<10)+`"}`)
+	}
+	it := strings.Split(f.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`), `"`)[3]
+	got, pages := 0, 0
+	for got < records {
+		answer := f.ok("GetRecords", `{"ShardIterator":"`+it+`"}`)
+		n := strings.Count(answer, `"SequenceNumber"`)
+		if n == 0 || n > 4 {
+			t.Fatalf("page %d has %d records", pages, n)
+		}
+		got += n
+		pages++
+		_, rest, _ := strings.Cut(answer, `"NextShardIterator":"`)
+		it, _, _ = strings.Cut(rest, `"`)
+	}
+	if got != records || pages < 3 {
+		t.Errorf("read %d records on %d pages", got, pages)
+	}
+}
+
+// FuzzRequests sends anything to every operation: no panic, no failure of this
+// side, and an answer of the format asked in.
+func FuzzRequests(f *testing.F) {
+	fix := open(f, f.TempDir(), nil)
+	fix.create("s", 2)
+	operations := []string{"CreateStream", "DescribeStream", "DescribeStreamSummary", "ListStreams", "ListShards",
+		"PutRecord", "PutRecords", "GetShardIterator", "GetRecords", "SplitShard", "MergeShards"}
+	for i := range operations {
+		f.Add(byte(i), false, []byte(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":1,"PartitionKey":"k","Data":"QQ==","Records":[{"PartitionKey":"k","Data":""}],"ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1e9},"Tags":{"a":null}}`))
+		f.Add(byte(i), true, []byte("\xa2\x6aStreamName\x61s\x67Records\x81\xa2\x64Data\x40\x6cPartitionKey\x61k"))
+	}
+	f.Fuzz(func(t *testing.T, operation byte, binary bool, body []byte) {
+		media := jsonType
+		if binary {
+			media = cborType
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(string(body)))
+		r.Header.Set("Content-Type", media)
+		r.Header.Set("X-Amz-Target", "Kinesis_20131202."+operations[int(operation)%len(operations)])
+		w := httptest.NewRecorder()
+		fix.handler.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Code == 200 && w.Body.Len() > 0 && w.Header().Get("Content-Type") != media {
+			t.Fatalf("%q: got %d %q", body, w.Code, w.Body)
+		}
+	})
+}
