@@ -194,14 +194,15 @@ func (s *spool) close() {
 	s.mem = bytes.Buffer{}
 }
 
-// removeStaleSpools removes what a killed process left behind.
+// removeStaleSpools removes what a killed process left behind: spools of ours
+// and those of formats, which are told by their ending.
 func removeStaleSpools(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("work directory: %w", err)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "failed-") && strings.HasSuffix(e.Name(), ".tmp") {
+		if strings.HasPrefix(e.Name(), "failed-") && strings.HasSuffix(e.Name(), ".tmp") || strings.HasSuffix(e.Name(), ".spool") {
 			if err := os.Remove(dir + "/" + e.Name()); err != nil {
 				return fmt.Errorf("work directory: %w", err)
 			}

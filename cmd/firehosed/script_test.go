@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"firehosed": main})
+}
+
+// TestScripts runs the whole binary: exit codes, messages, signals, what is on
+// disk afterwards.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"ready":   waitReady,
+			"appears": waitFile,
+			"repeat":  repeat,
+		},
+		Setup: func(env *testscript.Env) error {
+			l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			_, port, err := net.SplitHostPort(l.Addr().String())
+			if err != nil {
+				return err
+			}
+			env.Setenv("PORT", port)
+			env.Setenv("FIREHOSED_ENDPOINT", "http://127.0.0.1:"+port)
+			return nil
+		},
+	})
+}
+
+const patience = 60 * time.Second
+
+// ready waits until the daemon of the script is ready.
+func waitReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: ready")
+	}
+	until(ts, "the daemon to be ready", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("FIREHOSED_ENDPOINT")+"/health/ready", nil)
+		ts.Check(err)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	})
+}
+
+// appears GLOB NAME waits until a file matches, and copies it to NAME.
+func waitFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: appears glob name")
+	}
+	var found []string
+	until(ts, args[0]+" to appear", func() bool {
+		var err error
+		found, err = filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		return len(found) > 0
+	})
+	b, err := os.ReadFile(found[0])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+}
+
+// repeat COUNT LINE FILE writes a line so many times, %d being its number.
+func repeat(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: repeat count line file")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, strings.ReplaceAll(args[1], "%d", strconv.Itoa(i)))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(b.String()), 0o600))
+}
+
+func until(ts *testscript.TestScript, what string, ok func() bool) {
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			ts.Fatalf("waited %v in vain for %s", patience, what)
+		case <-tick.C:
+		}
+	}
+}
