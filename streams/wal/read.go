@@ -285,11 +285,25 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 			}
 			return true, nil
 		}
+		var bad *streams.DamageError
+		if errors.As(err, &bad) {
+			// The frame that cannot be read may be before the one wanted, and
+			// then does not matter.
+			if ahead, ok := r.skip(bad); ok && ahead <= c.page.Next {
+				continue
+			}
+		}
 		if err != nil {
 			return false, err
 		}
 		if f.next() <= c.page.Next {
 			continue
+		}
+		if f.base > c.page.Next {
+			return false, &streams.DamageError{
+				File: src.path, From: src.off, To: r.off - int64(len(f.buf)),
+				Reason: fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1),
+			}
 		}
 		if err := r.check(f); err != nil {
 			return false, err
@@ -340,6 +354,22 @@ func (r *frameReader) next() (frame, error) {
 	r.buf = r.buf[h.size():]
 	r.off += int64(h.size())
 	return f, nil
+}
+
+// skip goes on at the next good frame after damage at off, and returns the
+// sequence it begins with. It completes what bad says.
+func (r *frameReader) skip(bad *streams.DamageError) (streams.Sequence, bool) {
+	off := r.l.nextFrame(r.f, r.s, r.off+8, r.end, 0)
+	if off < 0 {
+		return 0, false
+	}
+	bad.To = off
+	r.off, r.buf = off, nil
+	if err := r.fill(headerBytes); err != nil {
+		return 0, false
+	}
+	h, ok := parseHeader(r.buf, r.l.seed)
+	return streams.Sequence(h.seq), ok
 }
 
 // check verifies the body of the frame that next returned last.
@@ -467,8 +497,20 @@ func (l *Log) scanTime(s *shard, seg *segment, path string, open bool, off, end,
 	}
 	defer l.files.release(h)
 	r := frameReader{l: l, s: s, f: h, path: path, off: off, end: end, chunk: minChunk}
+	next := seg.base // of the records not seen yet
+	if off > segmentHead {
+		next = 0
+	}
 	for {
 		f, err := r.next()
+		var bad *streams.DamageError
+		if errors.As(err, &bad) && next > 0 {
+			if ahead, ok := r.skip(bad); ok && ahead > next {
+				// The damaged records may be among those wanted. Reading them
+				// will tell.
+				return next, -1, nil
+			}
+		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = &streams.DamageError{File: path, From: off, To: end, Reason: "records are missing"}
@@ -478,6 +520,7 @@ func (l *Log) scanTime(s *shard, seg *segment, path string, open bool, off, end,
 		if seq, at, ok := firstAt(&f, t); ok {
 			return seq, at, nil
 		}
+		next = f.next()
 	}
 }
 
