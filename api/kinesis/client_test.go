@@ -2,6 +2,7 @@ package kinesis_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -502,5 +503,27 @@ func TestAttributesOfStreams(t *testing.T) {
 	if s, err = f.client.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{StreamName: name}); err != nil ||
 		*s.StreamDescriptionSummary.MaxRecordSizeInKiB != 1024 || s.StreamDescriptionSummary.StreamModeDetails.StreamMode != types.StreamModeProvisioned {
 		t.Errorf("made again: %+v, %v", s, err)
+	}
+}
+
+// TestWrongSecret: the client sees why, in the shape it knows.
+func TestWrongSecret(t *testing.T) {
+	f := setup(t)
+	f.create("s", 1)
+	for _, tt := range []struct{ id, secret, want string }{
+		{"AKID", "wrong", "InvalidSignatureException: The request signature we calculated does not match the signature you provided."},
+		{"OTHER", "secret", "UnrecognizedClientException: The security token included in the request is invalid."},
+	} {
+		_, err := f.client.PutRecord(t.Context(), &sdk.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")}, func(o *sdk.Options) {
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: tt.id, SecretAccessKey: tt.secret}, nil
+			})
+		})
+		if err == nil || !strings.Contains(err.Error(), "StatusCode: 400") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s/%s: %v", tt.id, tt.secret, err)
+		}
+	}
+	if page := f.get(f.iterator(sdk.GetShardIteratorInput{StreamName: aws.String("s"), ShardId: aws.String("0"), ShardIteratorType: types.ShardIteratorTypeTrimHorizon}), 0); len(page.Records) != 0 {
+		t.Errorf("%d records were written", len(page.Records))
 	}
 }
