@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,7 +109,12 @@ func TestSlowBody(t *testing.T) {
 				if _, err := io.WriteString(c, head(10<<20)); err != nil {
 					t.Fatal(err)
 				}
-				go tt.send(c)
+				var sender sync.WaitGroup
+				sender.Go(func() { tt.send(c) })
+				defer func() {
+					_ = c.Close()
+					sender.Wait()
+				}()
 				status, body := readAnswer(t, c)
 				if status != http.StatusRequestTimeout || body != timedOut {
 					t.Errorf("got %d %s", status, body)
@@ -177,8 +183,10 @@ func TestHeadersWithoutEnd(t *testing.T) {
 		c := l.dial()
 		defer c.Close()
 		start := time.Now()
-		go func() { _, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nX-A: ") }()
+		var sender sync.WaitGroup
+		sender.Go(func() { _, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nX-A: ") })
 		_, _ = io.Copy(io.Discard, c)
+		sender.Wait()
 		if got := time.Since(start); got > 6*time.Second {
 			t.Errorf("closed after %v, want 5 s", got)
 		}
