@@ -74,12 +74,12 @@ export -f static_binary configurations demo
 
 step "go mod download" 600 go mod download
 step "gofmt" 60 make fmt-check
-step "vet" 600 make vet
+step "vet" 900 make vet
 step "lint" 900 make lint
-step "build" 600 make build
+step "build" 900 make build
 step "static binary" 60 bash -c static_binary
 step "configurations" 60 bash -c configurations
-step "test" 600 make test GOTEST="$gotest"
+step "test" 900 make test GOTEST="$gotest"
 step "race" 900 make race GOTEST="$gotest"
 step "fuzz" 900 make fuzz FUZZTIME="${FUZZTIME:-5s}"
 step "unit file" 60 systemd-analyze security --offline=true --threshold=20 --no-pager deploy/firehosed.service
