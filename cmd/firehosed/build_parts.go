@@ -122,9 +122,13 @@ func (b *builder) documentSink(d *config.Destination) (sink sinks.DocumentSink, 
 	if err != nil {
 		return nil, "http", err
 	}
+	logger := b.logger
+	if c.Name != "" {
+		logger = logger.With("endpoint", c.Name)
+	}
 	sink, err = http.New(http.Options{
 		URL: c.URL, AccessKey: c.AccessKey.Reveal(), Gzip: c.Compression == "gzip", CommonAttributes: c.Attributes,
-		SourceARN: b.arn, RootCAs: roots, Timeout: time.Duration(c.Timeout), Logger: b.logger,
+		SourceARN: b.arn, RootCAs: roots, Timeout: time.Duration(c.Timeout), Logger: logger,
 	})
 	return sink, "http", err
 }
