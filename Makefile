@@ -52,7 +52,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 e2e: build ## black-box tests with real clients and real servers (e2e/setup.sh fetches those)
 	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -timeout 20m ./...
 
-bench: build ## every figure beside its floor, measured in the same run
+bench: ## every figure beside its floor, measured in the same run
 	$(GO) run ./bench $(BENCHFLAGS)
 
 check: ## what CI runs, but for e2e
