@@ -17,6 +17,10 @@ import (
 const (
 	// concurrency is the number of parts of one object that are sent at once.
 	concurrency = 2
+	// grace is how long a Put that failed lets parts that are on their way
+	// arrive: one that is cut off may appear at the store after the abort, and
+	// bring the upload back.
+	grace = time.Second
 	// abortTimeout bounds the request that clears away an upload; it runs even
 	// when the Put was canceled.
 	abortTimeout = 20 * time.Second
@@ -30,7 +34,7 @@ type upload struct {
 	o    sinks.Object
 	meta map[string]string
 	put  context.Context //nolint:containedctx // That of the Put.
-	ctx  context.Context //nolint:containedctx // Ends when a part failed.
+	ctx  context.Context //nolint:containedctx // That of the parts; outlives put by the grace.
 	stop context.CancelFunc
 
 	part   *part // being filled
@@ -42,14 +46,15 @@ type upload struct {
 	seen   error // what Write returned
 	done   bool  // completed: nothing to abort
 
-	mu    sync.Mutex
-	parts []types.CompletedPart
-	err   error // the first part that failed
+	broken chan struct{} // closed when err is set
+	mu     sync.Mutex
+	parts  []types.CompletedPart
+	err    error // of the first part that failed
 }
 
 func newUpload(ctx context.Context, s *Sink, o sinks.Object, meta map[string]string) *upload {
-	u := &upload{s: s, o: o, meta: meta, put: ctx, number: 1, slots: make(chan struct{}, concurrency)}
-	u.ctx, u.stop = context.WithCancel(ctx)
+	u := &upload{s: s, o: o, meta: meta, put: ctx, number: 1, slots: make(chan struct{}, concurrency), broken: make(chan struct{})}
+	u.ctx, u.stop = context.WithCancel(context.WithoutCancel(ctx))
 	u.part = u.newPart()
 	return u
 }
@@ -105,8 +110,10 @@ func (u *upload) send() error {
 	}
 	select {
 	case u.slots <- struct{}{}:
-	case <-u.ctx.Done():
+	case <-u.broken:
 		return u.failed()
+	case <-u.put.Done():
+		return u.put.Err()
 	}
 	b, number := u.part, u.number
 	u.size += b.size
@@ -119,9 +126,9 @@ func (u *upload) send() error {
 			u.mu.Lock()
 			if u.err == nil {
 				u.err = err
+				close(u.broken)
 			}
 			u.mu.Unlock()
-			u.stop()
 		}
 	})
 	return nil
@@ -129,7 +136,7 @@ func (u *upload) send() error {
 
 func (u *upload) create() error {
 	s := u.s
-	out, err := timed(u.ctx, s, func(ctx context.Context) (*s3.CreateMultipartUploadOutput, error) {
+	out, err := timed(u.put, s, func(ctx context.Context) (*s3.CreateMultipartUploadOutput, error) {
 		return s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &s.opt.Bucket, Key: &u.o.Key, Metadata: u.meta,
 			ContentType: optional(u.o.ContentType), ContentEncoding: optional(u.o.ContentEncoding),
@@ -172,7 +179,11 @@ func (u *upload) finish() (sinks.Stored, error) {
 	if err := u.send(); err != nil {
 		return sinks.Stored{}, err
 	}
-	u.wg.Wait()
+	select {
+	case <-u.arrived():
+	case <-u.broken:
+	case <-u.put.Done():
+	}
 	if err := u.failed(); err != nil {
 		return sinks.Stored{}, err
 	}
@@ -189,7 +200,7 @@ func (u *upload) complete() (sinks.Stored, error) {
 	var out *s3.CompleteMultipartUploadOutput
 	err := s.conditionally(func(ifNoneMatch *string) (err error) {
 		in.IfNoneMatch = ifNoneMatch
-		out, err = timed(u.ctx, s, func(ctx context.Context) (*s3.CompleteMultipartUploadOutput, error) {
+		out, err = timed(u.put, s, func(ctx context.Context) (*s3.CompleteMultipartUploadOutput, error) {
 			return s.client.CompleteMultipartUpload(ctx, in)
 		})
 		return err
@@ -216,20 +227,45 @@ func (u *upload) complete() (sinks.Stored, error) {
 	return sinks.Stored{}, cerr
 }
 
-// end stops what still runs, and clears away what a failed Put left at the
+// arrived returns a channel that is closed when no part is on its way. No part
+// may be sent after the call.
+func (u *upload) arrived() <-chan struct{} {
+	done := make(chan struct{})
+	go func() { // ends with the parts, at the latest after stop
+		u.wg.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// end waits for what still runs, and clears away what a failed Put left at the
 // store.
 func (u *upload) end() {
+	cut := false
+	if !u.done {
+		arrived, timer := u.arrived(), time.NewTimer(grace)
+		select {
+		case <-arrived:
+		case <-timer.C:
+			cut = true
+		}
+		timer.Stop()
+	}
 	u.stop()
 	u.wg.Wait()
 	u.part.release()
 	if u.id != "" && !u.done {
-		u.s.abort(context.WithoutCancel(u.put), orphan{key: u.o.Key, id: u.id})
+		u.s.abort(context.WithoutCancel(u.put), orphan{key: u.o.Key, id: u.id, again: cut})
 	}
 }
 
 // orphan is an upload that nobody will complete. Its parts cost money until it
-// is aborted.
-type orphan struct{ key, id string }
+// is aborted. again means that a part may still arrive after the abort, which
+// is done a second time later then, as Amazon advises.
+type orphan struct {
+	key, id string
+	again   bool
+}
 
 // abort ends an upload. If the store cannot be reached, the upload is kept in
 // mind for abortOrphan.
@@ -237,19 +273,23 @@ func (s *Sink) abort(ctx context.Context, o orphan) {
 	ctx, cancel := context.WithTimeout(ctx, abortTimeout)
 	defer cancel()
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.opt.Bucket, Key: &o.key, UploadId: &o.id})
-	if err == nil || statusOf(err) == 404 {
+	gone := err == nil || statusOf(err) == 404
+	if gone && !o.again {
 		return
 	}
+	o.again = false
 	s.mu.Lock()
 	kept := len(s.orphans) < maxOrphans
 	if kept {
 		s.orphans = append(s.orphans, o)
 	}
 	s.mu.Unlock()
-	s.log.Warn("unfinished upload not aborted", "key", o.key, "upload_id", o.id, "tried_again", kept, "error", err)
+	if !gone {
+		s.log.Warn("unfinished upload not aborted", "key", o.key, "upload_id", o.id, "tried_again", kept, "error", err)
+	}
 }
 
-// abortOrphan aborts one upload whose first abort did not succeed. It is called
+// abortOrphan aborts one upload whose abort did not succeed or is due again. It is called
 // when the store is known to answer.
 func (s *Sink) abortOrphan(ctx context.Context) {
 	s.mu.Lock()
