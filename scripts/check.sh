@@ -84,6 +84,7 @@ step "race" 900 make race GOTEST="$gotest"
 step "fuzz" 900 make fuzz FUZZTIME="${FUZZTIME:-5s}"
 step "unit file" 60 systemd-analyze security --offline=true --threshold=20 --no-pager deploy/firehosed.service
 step "make run" 120 bash -c demo
+step "links" 60 sh scripts/links.sh
 step "README commands" 900 bash scripts/readme-check.sh
 if [ $with_e2e = yes ]; then
 	step "e2e set-up" 900 bash e2e/setup.sh
