@@ -1,96 +1,82 @@
-package streams
+package streams_test
 
 import (
-	"fmt"
-	"math/big"
-	"math/rand/v2"
+	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/firehosed/firehosed/streams"
 )
 
-// The published sample of a real number (Kinesis sheet, section 3.2).
-func TestSequenceNumberSample(t *testing.T) {
-	const s = "49594189147623985939251953501666965394405037144469929986"
-	n, err := ParseSequenceNumber(s)
-	if err != nil {
-		t.Fatal(err)
+func TestShardID(t *testing.T) {
+	if got := streams.ShardID(7).String(); got != "shardId-000000000007" {
+		t.Error(got)
 	}
-	want := SequenceNumber{ShardCreated: 1553568712, Shard: 0, Sequence: 0xc3, Arrival: 1553568735}
-	if n != want {
-		t.Errorf("parsed %+v, want %+v", n, want)
+	for s, want := range map[string]streams.ShardID{"shardId-000000000007": 7, "shardId-7": 7, "7": 7, "2147483647": 1<<31 - 1} {
+		if got, err := streams.ParseShardID(s); err != nil || got != want {
+			t.Errorf("%q: %d, %v", s, got, err)
+		}
 	}
-	if n.String() != s {
-		t.Errorf("rendered %s, want %s", n, s)
+	for _, s := range []string{"", "shardId-", "shardId-x", "+7", "-7", "2147483648", "shard-7"} {
+		if got, err := streams.ParseShardID(s); !errors.Is(err, streams.ErrShardID) {
+			t.Errorf("%q: %d, %v", s, got, err)
+		}
 	}
 }
 
-// Rendering by words must say what big.Int says of the hexadecimal layout.
-func TestSequenceNumberAgainstBigInt(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 20_000 {
-		n := SequenceNumber{
-			ShardCreated: int64(rng.Uint64N(1 << (1 + rng.UintN(36)))),
-			Shard:        ShardID(rng.Uint64N(1 << (1 + rng.UintN(31)))),
-			Sequence:     Sequence(rng.Uint64N(1 << (1 + rng.UintN(63)))),
-			Arrival:      int64(rng.Uint64N(1 << (1 + rng.UintN(36)))),
+func TestSequenceNumber(t *testing.T) {
+	created := time.Unix(1_700_000_000, 0)
+	for _, n := range []streams.SequenceNumber{
+		streams.NumberOf(created, 0, 0, created),
+		streams.NumberOf(created, 1<<31-1, streams.MaxSequence, created.Add(time.Hour)),
+		streams.NumberOf(created, 17, 12345678901234, created.Add(90*time.Second)),
+	} {
+		s := n.String()
+		if len(s) != 56 {
+			t.Errorf("%+v: %d digits", n, len(s))
 		}
-		hex := fmt.Sprintf("2%09x%x%016x00%09x%08x2", n.ShardCreated, uint32(n.Shard)&15, uint64(n.Sequence), n.Arrival, uint32(n.Shard))
-		want, _ := new(big.Int).SetString(hex, 16)
-		if got := n.String(); got != want.String() {
-			t.Fatalf("%+v: rendered %s, want %s", n, got, want)
-		}
-		if want.BitLen() != 186 {
-			t.Fatalf("%+v: %d bits", n, want.BitLen())
-		}
-		back, err := ParseSequenceNumber(n.String())
-		if err != nil || back != n {
-			t.Fatalf("%s parsed to %+v, %v; want %+v", n, back, err, n)
+		if got, err := streams.ParseSequenceNumber(s); err != nil || got != n {
+			t.Errorf("%s: %+v, %v, want %+v", s, got, err, n)
 		}
 	}
 }
 
 func TestSequenceNumbersSort(t *testing.T) {
-	made := time.Unix(1_700_000_000, 0)
-	parent := NumberOf(made, 3, MaxSequence, made.Add(time.Hour)).String()
-	child := NumberOf(made.Add(time.Second), 4, 0, made.Add(time.Second)).String()
-	if parent >= child {
-		t.Errorf("a child's numbers must sort after its parent's: %s, %s", parent, child)
-	}
-	a := NumberOf(made, 3, 9, made.Add(time.Hour)).String()
-	b := NumberOf(made, 3, 10, made).String()
-	if a >= b {
-		t.Errorf("numbers of a shard must sort by sequence, not by arrival: %s, %s", a, b)
+	created := time.Unix(1_700_000_000, 0)
+	prev := ""
+	for _, n := range []streams.SequenceNumber{
+		streams.NumberOf(created, 5, 1, created),
+		streams.NumberOf(created, 5, 2, created), // a later sequence, whatever the time
+		streams.NumberOf(created, 5, 3, created.Add(-time.Hour)),
+		streams.NumberOf(created, 5, 1<<40, created),
+		streams.NumberOf(created.Add(time.Second), 1, 0, created), // a child, made later
+	} {
+		if s := n.String(); s <= prev {
+			t.Errorf("%s does not sort after %s", s, prev)
+		} else {
+			prev = s
+		}
 	}
 }
 
 func TestParseSequenceNumberRefuses(t *testing.T) {
+	good := streams.NumberOf(time.Unix(1_700_000_000, 0), 5, 1, time.Unix(1_700_000_000, 0)).String()
 	for _, s := range []string{
-		"", "0", "12x", "+9594189147623985939251953501666965394405037144469929986",
-		"49594189147623985939251953501666965394405037144469929987",  // version digit
-		"99999999999999999999999999999999999999999999999999999999",  // 186 bits, other layout
-		"495941891476239859392519535016669653944050371444699299860", // 57 digits
+		"", "0", good[1:], good + "0", "x" + good[1:], "-" + good[1:], strings.Repeat("9", 56), strings.Repeat("0", 56),
+		good[:55] + string('0'+(good[55]-'0'+1)%10), // the last hexadecimal digit must be 2
 	} {
-		if n, err := ParseSequenceNumber(s); err == nil {
-			t.Errorf("%q was taken for %+v", s, n)
+		if n, err := streams.ParseSequenceNumber(s); !errors.Is(err, streams.ErrSequenceNumber) {
+			t.Errorf("%q: %+v, %v", s, n, err)
 		}
 	}
 }
 
 func FuzzParseSequenceNumber(f *testing.F) {
-	f.Add("49594189147623985939251953501666965394405037144469929986")
+	f.Add(streams.NumberOf(time.Unix(1_700_000_000, 0), 5, 1, time.Unix(1_700_000_000, 0)).String())
 	f.Fuzz(func(t *testing.T, s string) {
-		n, err := ParseSequenceNumber(s)
-		if err == nil && n.String() != s {
-			t.Fatalf("%s came back as %s", s, n)
+		if n, err := streams.ParseSequenceNumber(s); err == nil && n.String() != s {
+			t.Errorf("%q was read as %+v = %s", s, n, n)
 		}
 	})
-}
-
-func BenchmarkSequenceNumber(b *testing.B) {
-	n := NumberOf(time.Now(), 7, 123456, time.Now())
-	var buf []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		buf = n.Append(buf[:0])
-	}
 }

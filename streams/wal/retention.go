@@ -5,8 +5,9 @@ import "time"
 // retain takes segments out of use whose records have all expired, and closed
 // shards that have. The files are removed after the next checkpoint. It
 // returns how long nothing more will expire, or 0 if nothing is there to.
-// Only the goroutine of keepLoop calls it, so no segment is sealed meanwhile.
 func (l *Log) retain() time.Duration {
+	l.checkpointMu.Lock() // no segment gets its sealed name meanwhile
+	defer l.checkpointMu.Unlock()
 	now := l.retentionNow()
 	l.mu.Lock()
 	defer l.mu.Unlock()

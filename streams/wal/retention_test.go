@@ -1,0 +1,153 @@
+package wal
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/firehosed/firehosed/internal/vfs/memfs"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// clocks are a wall clock that can jump and a steady one.
+type clocks struct{ wall, steady atomic.Int64 }
+
+func (c *clocks) set(o *Options) {
+	o.Clock = func() time.Time { return time.Unix(1_800_000_000, c.wall.Load()).UTC() }
+	o.Monotonic = func() time.Duration { return time.Duration(c.steady.Load()) }
+}
+
+func (c *clocks) advance(d time.Duration) {
+	c.wall.Add(int64(d))
+	c.steady.Add(int64(d))
+}
+
+// TestClockJump moves the wall clock by a year: nothing expires by it.
+func TestClockJump(t *testing.T) {
+	for _, jump := range []time.Duration{365 * 24 * time.Hour, -365 * 24 * time.Hour, 2 * time.Hour} {
+		fsys, c := memfs.New(), &clocks{}
+		o := small(fsys)
+		c.set(&o)
+		l := open(t, "/data", o)
+		create(t, l, "s", 1)
+		for range 20 {
+			appendAll(t, l, "s", strings.Repeat("x", 2000))
+		}
+		must(t, l.checkpoint())
+		c.wall.Add(int64(jump))
+		l.retain()
+		recs, err := readShard(t, l, "s", 0)
+		must(t, err)
+		if len(recs) != 20 || !l.Stats().ClockJumped {
+			t.Errorf("jump by %v: %d of 20 records, noticed: %v", jump, len(recs), l.Stats().ClockJumped)
+		}
+		if res := appendAll(t, l, "s", "after"); res.Placed[0].Sequence != 21 {
+			t.Errorf("sequence %d after the jump", res.Placed[0].Sequence)
+		}
+		c.wall.Add(-int64(jump))
+		l.retain()
+		if l.Stats().ClockJumped {
+			t.Errorf("still called jumped when the clock is right again")
+		}
+		must(t, l.Close())
+	}
+}
+
+// TestRetentionRemovesFiles removes whole segments after the next checkpoint,
+// and gives the space back.
+func TestRetentionRemovesFiles(t *testing.T) {
+	fsys, c := memfs.New(), &clocks{}
+	o := small(fsys)
+	c.set(&o)
+	l := open(t, "/data", o)
+	create(t, l, "s", 1)
+	segments := func() int { return len(allFiles(t, fsys, "/data/shards")) }
+	for range 10 {
+		for range 10 {
+			appendAll(t, l, "s", strings.Repeat("x", 2000))
+		}
+		c.advance(3 * time.Hour)
+	}
+	must(t, l.checkpoint())
+	l.retain() // 30 h after the first
+	must(t, l.checkpoint())
+	// Three records fit into one, and the hour rolls one, too: four a time.
+	if n := segments(); n != 8*4 {
+		t.Errorf("%d segments are left of 80 records, want 32", n)
+	}
+	recs, err := readShard(t, l, "s", 0)
+	must(t, err)
+	if len(recs) != 80 {
+		t.Errorf("%d records are left, want 80", len(recs))
+	}
+	c.advance(25 * time.Hour)
+	l.retain()
+	must(t, l.checkpoint())
+	if n := segments(); n != 0 {
+		t.Errorf("%d segments are left of expired records", n)
+	}
+	must(t, l.Close())
+	l = open(t, "/data", o)
+	if res := appendAll(t, l, "s", "next"); res.Placed[0].Sequence != 101 {
+		t.Errorf("sequence %d, want 101", res.Placed[0].Sequence)
+	}
+	must(t, l.Close())
+}
+
+// TestDeleteRemovesFiles removes the directory of a deleted stream.
+func TestDeleteRemovesFiles(t *testing.T) {
+	fsys := memfs.New()
+	l := open(t, "/data", small(fsys))
+	create(t, l, "s", 1)
+	appendAll(t, l, "s", "a")
+	must(t, l.checkpoint())
+	must(t, l.Delete(t.Context(), "s"))
+	must(t, l.checkpoint())
+	must(t, l.checkpoint())
+	if n := len(allFiles(t, fsys, "/data/shards")); n != 0 {
+		t.Errorf("%d files are left", n)
+	}
+	must(t, l.Close())
+}
+
+// TestJournalIsUsedAgain keeps the journal within what two checkpoints need.
+func TestJournalIsUsedAgain(t *testing.T) {
+	fsys := memfs.New()
+	l := open(t, "/data", small(fsys))
+	create(t, l, "s", 1)
+	for range 600 {
+		appendAll(t, l, "s", strings.Repeat("x", 3500))
+	}
+	must(t, l.checkpoint())
+	if n := len(allFiles(t, fsys, "/data/journal")); n > 12 {
+		t.Errorf("%d journal files of 64 KiB after 2.4 MB", n)
+	}
+	must(t, l.Close())
+}
+
+// TestBoundedFiles keeps no more segment files open than allowed.
+func TestBoundedFiles(t *testing.T) {
+	fsys := memfs.New()
+	o := small(fsys)
+	o.MaxOpenFiles = 3
+	l := open(t, "/data", o)
+	create(t, l, "s", 20)
+	for range 5 {
+		var b streams.Batch
+		for i := range 200 {
+			b.Records = append(b.Records, streams.NewRecord{PartitionKey: string(rune('a' + i)), Data: make([]byte, 100)})
+		}
+		_, err := l.Append(t.Context(), "s", &b)
+		must(t, err)
+		must(t, l.checkpoint())
+		for id := range streams.ShardID(20) {
+			_, err := readShard(t, l, "s", id)
+			must(t, err)
+		}
+		if n := l.Stats().OpenFiles; n > 3 {
+			t.Errorf("%d files are open, at most 3", n)
+		}
+	}
+	must(t, l.Close())
+}
