@@ -514,11 +514,15 @@ func TestWrongSecret(t *testing.T) {
 		{"AKID", "wrong", "InvalidSignatureException: The request signature we calculated does not match the signature you provided."},
 		{"OTHER", "secret", "UnrecognizedClientException: The security token included in the request is invalid."},
 	} {
-		_, err := f.client.PutRecord(t.Context(), &sdk.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")}, func(o *sdk.Options) {
-			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		// A client of its own: signers keep derived keys by the id alone.
+		shared := f.client.Options()
+		client := sdk.New(sdk.Options{
+			Region: region, BaseEndpoint: shared.BaseEndpoint, HTTPClient: shared.HTTPClient, RetryMaxAttempts: 1,
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{AccessKeyID: tt.id, SecretAccessKey: tt.secret}, nil
-			})
+			}),
 		})
+		_, err := client.PutRecord(t.Context(), &sdk.PutRecordInput{StreamName: aws.String("s"), PartitionKey: aws.String("k"), Data: []byte("x")})
 		if err == nil || !strings.Contains(err.Error(), "StatusCode: 400") || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s/%s: %v", tt.id, tt.secret, err)
 		}
