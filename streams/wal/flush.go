@@ -340,16 +340,15 @@ func (l *Log) sealSegment(s *shard, seg *segment) error {
 		return err
 	}
 	to := filepath.Join(seg.dir, sealedName(seg.shard, seg.base, seg.next, seg.last))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gone {
-		return nil
-	}
+	// Not under the shard's mutex, which appends need. Readers meanwhile share
+	// the open file; one that comes too late with the old name looks again.
 	if err := l.opt.FS.Rename(old, to); err != nil {
 		return err
 	}
-	seg.sealed = true
 	l.dirChanged(seg.dir)
+	s.mu.Lock()
+	seg.sealed = true
+	s.mu.Unlock()
 	return nil
 }
 

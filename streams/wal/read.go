@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sort"
 	"time"
 	"unsafe"
 
@@ -172,10 +173,9 @@ func (s *shard) locate(seq streams.Sequence) source {
 		return source{tip: true}
 	}
 	if len(s.tail) > 0 && seq >= s.tail[0].base {
-		for i := range s.tail {
-			if seq < s.tail[i].next() {
-				return source{tail: s.tail[i:]}
-			}
+		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
+		if i < len(s.tail) {
+			return source{tail: s.tail[i:]}
 		}
 	}
 	for _, seg := range s.segs {

@@ -185,10 +185,9 @@ func (s *shard) firstInMemory(cut int64) streams.Sequence {
 		}
 		return first
 	}
-	for i := range s.tail {
-		if s.tail[i].arrival >= cut {
-			return max(first, s.tail[i].base)
-		}
+	i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].arrival >= cut })
+	if i < len(s.tail) {
+		return max(first, s.tail[i].base)
 	}
 	return first
 }

@@ -1,0 +1,88 @@
+package wal
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/firehosed/firehosed/internal/vfs/errfs"
+	"github.com/firehosed/firehosed/internal/vfs/memfs"
+)
+
+// TestIdleShardsAreCheap bounds what a shard costs that nothing happens on.
+func TestIdleShardsAreCheap(t *testing.T) {
+	l := open(t, "/data", small(memfs.New()))
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, goroutines := heap(), runtime.NumGoroutine()
+	create(t, l, "s", 10_000)
+	if per := (int64(heap()) - int64(before)) / 10_000; per > 2048 { //nolint:gosec // Far below.
+		t.Errorf("an idle shard takes %d bytes, at most 2,048", per)
+	}
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("%d goroutines, %d before", n, goroutines)
+	}
+	must(t, l.Close())
+}
+
+// TestSlowSync holds a sync up: appends gather behind it without bound on
+// time, and all go through in few groups when it ends.
+func TestSlowSync(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fsys := errfs.New(memfs.New(), nil)
+	l := open(t, "/data", small(fsys))
+	create(t, l, "s", 1)
+	must(t, l.checkpoint())
+	fsys.SetInject(func(op errfs.Op) error {
+		if op.Kind == errfs.Sync {
+			once.Do(func() {
+				close(entered)
+				<-release
+			})
+		}
+		return nil
+	})
+	before := l.Stats().Syncs
+	var wg sync.WaitGroup
+	wg.Go(func() { appendAll(t, l, "s", "first") })
+	<-entered
+	// Nothing is visible before its sync has returned.
+	if recs, err := readShard(t, l, "s", 0); err != nil || len(recs) != 0 {
+		t.Errorf("%d records are visible, %v", len(recs), err)
+	}
+	const waiting = 50
+	for range waiting {
+		wg.Go(func() { appendAll(t, l, "s", "more") })
+	}
+	for {
+		l.mu.RLock()
+		n := len(l.cur.units)
+		l.mu.RUnlock()
+		if n == waiting {
+			break
+		}
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Append(ctx, "s", batch("canceled")); err == nil {
+		t.Error("an append with a canceled context waited")
+	}
+	close(release)
+	wg.Wait()
+	if n := l.Stats().Syncs - before; n > 4 {
+		t.Errorf("%d syncs for 51 appends, 50 of which came during one", n)
+	}
+	recs, err := readShard(t, l, "s", 0)
+	must(t, err)
+	if len(recs) < waiting+1 {
+		t.Errorf("%d records", len(recs))
+	}
+	must(t, l.Close())
+}
