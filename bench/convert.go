@@ -69,7 +69,7 @@ func convertRole(args []string, report io.Writer) error {
 	defer to.Close()
 
 	debug.FreeOSMemory()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // VmHWM counts from here
+	if err := resetPeak("self"); err != nil {
 		return err
 	}
 	held, err1 := memory("self", "VmRSS")

@@ -14,7 +14,7 @@ func (b *bench) ingest(ctx context.Context) (t *table, err error) {
 		Name: "ingest", Title: "Records in, over HTTP, acknowledged when durable",
 		Note: "Floor: a server that only reads the body and appends it with one write and one fdatasync for each group of requests. " +
 			"MB/s counts the data of records. CPU is milliseconds of processor time for each MB of record data; client CPU is the generator's share " +
-			"of all processor time while firehosed was under load.",
+			"of all processor time while firehosed was under load. Peak RSS is that of the daemon within the row; one daemon serves all rows.",
 	}
 	json, err1 := newPutRecords(typeJSON)
 	cbor, err2 := newPutRecords(typeCBOR)
@@ -27,6 +27,15 @@ func (b *bench) ingest(ctx context.Context) (t *table, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, floor.stop()) }()
+	daemon, err := b.startDaemon(ctx, "storage: {min_free: 0}\n")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, daemon.stop()) }()
+	in := &ingestion{bench: b, floor: floor, daemon: daemon}
+	if err := in.warm(ctx, cbor); err != nil {
+		return nil, err
+	}
 	for _, c := range []struct {
 		name string
 		q    *request
@@ -36,7 +45,7 @@ func (b *bench) ingest(ctx context.Context) (t *table, err error) {
 		{"PutRecord 1 KiB, JSON", one},
 	} {
 		for _, connections := range []int{1, 8, 64} {
-			r, err := b.ingestRow(ctx, floor, c.name, c.q, connections, b.repeats, b.phase)
+			r, err := in.row(ctx, c.name, c.q, connections, b.repeats, b.phase)
 			if err != nil {
 				return nil, err
 			}
@@ -44,7 +53,7 @@ func (b *bench) ingest(ctx context.Context) (t *table, err error) {
 		}
 	}
 	if b.sustained > 0 {
-		r, err := b.ingestRow(ctx, floor, fmt.Sprintf("PutRecords, JSON, %v at a stretch", b.sustained), json, 8, 2, b.sustained)
+		r, err := in.row(ctx, fmt.Sprintf("PutRecords, JSON, %v at a stretch", b.sustained), json, 8, 2, b.sustained)
 		if err != nil {
 			return nil, err
 		}
@@ -53,19 +62,59 @@ func (b *bench) ingest(ctx context.Context) (t *table, err error) {
 	return t, nil
 }
 
-// ingestRow loads the floor and firehosed in turns. The daemon lives as long as
-// the row, so that its memory is that of this load.
-func (b *bench) ingestRow(ctx context.Context, floor *process, name string, q *request, connections, repeats int, d time.Duration) (r row, err error) {
-	b.sayf("%s, connections: %d", name, connections)
-	daemon, err := b.startDaemon(ctx, benchConfig)
-	if err != nil {
-		return r, err
+// ingestion is the two servers that get the same requests in turns.
+type ingestion struct {
+	*bench
+	floor, daemon *process
+	made          bool // the stream
+}
+
+// warm stores records before anything is measured. The daemon writes new journal
+// files in full before it uses them, as the floor did with its file, until it
+// has enough of them to use again.
+func (in *ingestion) warm(ctx context.Context, q *request) error {
+	in.sayf("warming up with %d MB", in.bench.warm>>20)
+	g := newGenerator(8)
+	defer g.close()
+	if err := in.freshStream(ctx, g); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, daemon.stop()) }()
+	for stored := int64(0); stored < in.bench.warm; {
+		p, err := g.run(ctx, in.daemon, q, 500*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		stored += int64(p.requests) * q.data
+	}
+	return nil
+}
+
+// freshStream replaces the stream by an empty one, so that the disk does not
+// fill up.
+func (in *ingestion) freshStream(ctx context.Context, g *generator) error {
+	name := map[string]any{"StreamName": benchStream}
+	if in.made {
+		if err := g.call(ctx, in.daemon, "DeleteStream", name, nil); err != nil {
+			return err
+		}
+	}
+	in.made = true
+	return g.call(ctx, in.daemon, "CreateStream", map[string]any{"StreamName": benchStream, "ShardCount": 4}, nil)
+}
+
+// row loads the floor and the daemon in turns.
+func (in *ingestion) row(ctx context.Context, name string, q *request, connections, repeats int, d time.Duration) (r row, err error) {
+	in.sayf("%s, connections: %d", name, connections)
 	g := newGenerator(connections)
 	defer g.close()
-
-	for _, p := range []*process{floor, daemon} { // connections, buffers, journal files
+	if err := in.freshStream(ctx, g); err != nil {
+		return r, err
+	}
+	if err := resetPeak(in.daemon.pid); err != nil {
+		return r, err
+	}
+	sides := []*process{in.floor, in.daemon}
+	for _, p := range sides { // opens the connections
 		if _, err := g.run(ctx, p, q, d/4); err != nil {
 			return r, err
 		}
@@ -73,8 +122,8 @@ func (b *bench) ingestRow(ctx context.Context, floor *process, name string, q *r
 	var below, above, ratio, rate, share, cpuBelow, cpuAbove []float64
 	for range repeats {
 		var got [2]phase
-		for i, p := range []*process{floor, daemon} {
-			if err := errors.Join(floor.settle(ctx), daemon.settle(ctx)); err != nil {
+		for i, p := range sides {
+			if err := errors.Join(in.floor.settle(ctx), in.daemon.settle(ctx)); err != nil {
 				return r, err
 			}
 			if got[i], err = g.run(ctx, p, q, d); err != nil {
@@ -90,7 +139,7 @@ func (b *bench) ingestRow(ctx context.Context, floor *process, name string, q *r
 		cpuBelow = append(cpuBelow, ms(f.server)/mb(f))
 		cpuAbove = append(cpuAbove, ms(h.server)/mb(h))
 	}
-	peak, err := memory(daemon.pid, "VmHWM")
+	peak, err := memory(in.daemon.pid, "VmHWM")
 	if err != nil {
 		return r, err
 	}

@@ -90,7 +90,7 @@ type reader struct {
 func newReader(ctx context.Context, g *generator, from *process) (*reader, error) {
 	r := &reader{g: g, from: from}
 	var out struct{ ShardIterator string }
-	err := r.call(ctx, "GetShardIterator", map[string]string{
+	err := g.call(ctx, from, "GetShardIterator", map[string]any{
 		"StreamName": benchStream, "ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST",
 	}, &out)
 	r.iterator = out.ShardIterator
@@ -104,7 +104,7 @@ func (r *reader) await(ctx context.Context, sequence string) (time.Time, error) 
 			NextShardIterator string
 			Records           []struct{ SequenceNumber string }
 		}
-		err := r.call(ctx, "GetRecords", map[string]string{"ShardIterator": r.iterator}, &out)
+		err := r.g.call(ctx, r.from, "GetRecords", map[string]any{"ShardIterator": r.iterator}, &out)
 		at := time.Now()
 		if err != nil {
 			return at, err
@@ -117,18 +117,4 @@ func (r *reader) await(ctx context.Context, sequence string) (time.Time, error) 
 		}
 	}
 	return time.Time{}, fmt.Errorf("record %s was acknowledged and is not among those that GetRecords returns", sequence)
-}
-
-func (r *reader) call(ctx context.Context, operation string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	answer, err := r.g.send(ctx, 0, r.from, &request{
-		operation: operation, contentType: typeJSON, bodies: [][]byte{body}, stored: func([]byte) bool { return true },
-	}, 0)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(answer, out)
 }

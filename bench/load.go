@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,22 @@ func (g *generator) send(ctx context.Context, c int, to *process, q *request, n 
 		return nil, fmt.Errorf("%s: %s did not store all: %.300s", to.name, q.operation, b.Bytes())
 	}
 	return b.Bytes(), nil
+}
+
+// call makes one request that is no load, over the first connection. out may be
+// nil.
+func (g *generator) call(ctx context.Context, to *process, operation string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	answer, err := g.send(ctx, 0, to, &request{
+		operation: operation, contentType: typeJSON, bodies: [][]byte{body}, stored: func([]byte) bool { return true },
+	}, 0)
+	if err != nil || out == nil {
+		return err
+	}
+	return json.Unmarshal(answer, out)
 }
 
 // phase is what one side did in one stretch of load.

@@ -56,7 +56,10 @@ func memory(pid, line string) (int64, error) {
 	return 0, fmt.Errorf("%s has no %s", name, line)
 }
 
-// loadAverage is that of the last minute and how many processes want to run.
+// resetPeak makes VmHWM count from here.
+func resetPeak(pid string) error { return os.WriteFile("/proc/"+pid+"/clear_refs", []byte("5"), 0) }
+
+// loadAverage is that of the last minute.
 func loadAverage() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -49,6 +49,7 @@ type settings struct {
 // size is how long and how often things are measured.
 type size struct {
 	repeats   int           // of each pair of floor and firehosed
+	warm      int64         // bytes stored before anything is measured
 	phase     time.Duration // of load on one side
 	sustained time.Duration // of the one long row; 0 leaves it out
 	samples   int           // of latency
@@ -56,8 +57,8 @@ type size struct {
 }
 
 var (
-	fullSize  = size{repeats: 5, phase: 1500 * time.Millisecond, sustained: 12 * time.Second, samples: 2000, lines: 160_000}
-	shortSize = size{repeats: 3, phase: 300 * time.Millisecond, samples: 200, lines: 60_000}
+	fullSize  = size{repeats: 7, warm: 1 << 30, phase: time.Second, sustained: 12 * time.Second, samples: 2000, lines: 160_000}
+	shortSize = size{repeats: 3, warm: 384 << 20, phase: 300 * time.Millisecond, samples: 200, lines: 40_000}
 )
 
 func main() {

@@ -10,10 +10,7 @@ import (
 )
 
 const (
-	benchStream = "bench"
-	// benchConfig is the stream that requests go to. One that lasts a few
-	// minutes has no use for a reserve of free disk.
-	benchConfig = "storage: {min_free: 0}\nstreams: {" + benchStream + ": {shards: 4}}\n"
+	benchStream = "bench" // that requests go to
 
 	recordBytes = 1024
 	batchSize   = 500
