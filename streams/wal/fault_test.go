@@ -219,6 +219,9 @@ func TestMinFree(t *testing.T) {
 	}
 	holds(t, l, acked, 0)
 	fsys.SetCapacity(64 << 20)
+	if l.Stats().Full {
+		t.Error("still called full, until somebody appends")
+	}
 	appendAll(t, l, "s", "after")
 	holds(t, l, append(acked, "after"), 0)
 	must(t, l.Close())

@@ -85,6 +85,7 @@ type Log struct {
 	stop       chan struct{} // closed by Close, when nothing is appended any more
 	stopCommit chan struct{}
 	preparing  atomic.Bool
+	unprepared atomic.Bool // the last try to make a spare journal file found no room, and that was said
 	running    sync.WaitGroup
 }
 
@@ -302,7 +303,12 @@ func (l *Log) prepareSpare() {
 	go func() {
 		defer l.running.Done()
 		defer l.preparing.Store(false)
-		if err := l.journal.prepare(l.stop); err != nil && !errors.Is(err, os.ErrClosed) {
+		err := l.journal.prepare(l.stop)
+		switch {
+		case err == nil:
+			l.unprepared.Store(false)
+		case errors.Is(err, os.ErrClosed):
+		case l.unprepared.CompareAndSwap(false, true): // said once, tried at each append
 			// Not fatal: the active file grows instead, only slower.
 			l.opt.Logger.Warn("journal: a file could not be prepared", "error", err)
 		}

@@ -80,7 +80,7 @@ func (p *space) check(l *Log) error {
 	p.refuse.Store(full)
 	switch {
 	case full && !was:
-		l.opt.Logger.Error("disk: too little space; appends are refused until there is more", "free", free, "minimum", p.minimum)
+		l.opt.Logger.Error("disk: too little space; appends are refused until there is more", "free", free, "minimum", max(p.minimum, 1))
 	case was && !full:
 		l.opt.Logger.Info("disk: there is space again", "free", free)
 		signal(l.flush)
@@ -90,7 +90,7 @@ func (p *space) check(l *Log) error {
 
 func (p *space) verdict() error {
 	if p.refuse.Load() {
-		return fmt.Errorf("%w: %d bytes are free, %d must be", streams.ErrFull, p.free.Load(), p.minimum)
+		return fmt.Errorf("%w: %d bytes are free, %d must be", streams.ErrFull, p.free.Load(), max(p.minimum, 1))
 	}
 	return nil
 }
