@@ -16,9 +16,19 @@ func TestCheckKey(t *testing.T) {
 		key string
 		ok  bool
 	}{
-		{"a", true}, {"a/b.gz", true}, {"dt=2026-01-01/é", true}, {"..a/a../...", true}, {"/a//b/", true},
+		{"a", true},
+		{"a/b.gz", true},
+		{"dt=2026-01-01/é", true},
+		{"..a/a../...", true},
+		{"/a//b/", true},
 		{strings.Repeat("x", sinks.MaxKeyBytes), true},
-		{"", false}, {".", false}, {"a/../b", false}, {"./a", false}, {"a\nb", false}, {"\x7f", false}, {"\xff", false},
+		{"", false},
+		{".", false},
+		{"a/../b", false},
+		{"./a", false},
+		{"a\nb", false},
+		{"\x7f", false},
+		{"\xff", false},
 		{strings.Repeat("x", sinks.MaxKeyBytes+1), false},
 	} {
 		err := sinks.CheckKey(tt.key)
@@ -38,7 +48,10 @@ func TestClassOf(t *testing.T) {
 		err  error
 		want sinks.Class
 	}{
-		{errors.New("x"), sinks.Retry}, {fix, sinks.Fix}, {fmt.Errorf("a: %w", fix), sinks.Fix}, {nil, sinks.Retry},
+		{errors.New("x"), sinks.Retry},
+		{fix, sinks.Fix},
+		{fmt.Errorf("a: %w", fix), sinks.Fix},
+		{nil, sinks.Retry},
 	} {
 		if got := sinks.ClassOf(tt.err); got != tt.want {
 			t.Errorf("%v: class %v, want %v", tt.err, got, tt.want)

@@ -56,12 +56,13 @@ type Proxy struct {
 // New starts a proxy on a free port of 127.0.0.1 in front of target, a
 // host:port that need not answer yet.
 func New(target string) (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, stop := context.WithCancel(context.Background())
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
+		stop()
 		return nil, fmt.Errorf("fault proxy: %w", err)
 	}
-	p := &Proxy{target: target, listener: l, changed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
-	p.ctx, p.stop = context.WithCancel(context.Background())
+	p := &Proxy{target: target, listener: l, ctx: ctx, stop: stop, changed: make(chan struct{}), conns: map[net.Conn]struct{}{}}
 	p.wg.Go(p.accept)
 	return p, nil
 }

@@ -27,7 +27,10 @@ func TestCheckAnswer(t *testing.T) {
 		{`{"requestId":"id","timestamp":1,"status":"ok"}`, false},
 		{`{"requestId":"id","timestamp":1,"errorMessage":7}`, false},
 		{`{"requestId":"id","timestamp":1}{}`, false},
-		{`[]`, false}, {`null`, false}, {``, false}, {`OK`, false},
+		{`[]`, false},
+		{`null`, false},
+		{``, false},
+		{`OK`, false},
 	} {
 		if err := checkAnswer(header([]byte(tt.body)), []byte(tt.body), "id"); (err == nil) != tt.ok {
 			t.Errorf("%s: got %v", tt.body, err)
