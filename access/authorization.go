@@ -121,8 +121,10 @@ type scope struct {
 func (c claim) scope() (scope, *Error) {
 	p := strings.Split(c.credential, "/")
 	if len(p) != 5 {
-		return scope{}, &Error{CodeIncompleteSignature,
-			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + c.credential + "'"}
+		return scope{}, &Error{
+			CodeIncompleteSignature,
+			"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '" + c.credential + "'",
+		}
 	}
 	if p[4] != terminator {
 		return scope{}, &Error{CodeInvalidSignature, "Credential should be scoped with a valid terminator: 'aws4_request', not '" + p[4] + "'."}

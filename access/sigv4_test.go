@@ -127,26 +127,42 @@ func TestSDKSignatures(t *testing.T) {
 		{"names that sort below the equals sign", func(s *signing) { s.url = "http://h/?a=1&a-b=2&a.b=3&a%20=4" }, "AKID1"},
 		{"5 minutes late", func(s *signing) { s.at = now.Add(-5 * time.Minute) }, "AKID1"},
 		{"5 minutes early", func(s *signing) { s.at = now.Add(5 * time.Minute) }, "AKID1"},
-		{"late", func(s *signing) { s.at = now.Add(-9*time.Minute - 3*time.Second) },
-			"InvalidSignatureException: Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)"},
-		{"early", func(s *signing) { s.at = now.Add(6 * time.Minute) },
-			"InvalidSignatureException: Signature not yet current: 20180920T175604Z is still later than 20180920T175504Z (20180920T175004Z + 5 min.)"},
+		{
+			"late", func(s *signing) { s.at = now.Add(-9*time.Minute - 3*time.Second) },
+			"InvalidSignatureException: Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)",
+		},
+		{
+			"early", func(s *signing) { s.at = now.Add(6 * time.Minute) },
+			"InvalidSignatureException: Signature not yet current: 20180920T175604Z is still later than 20180920T175504Z (20180920T175004Z + 5 min.)",
+		},
 		{"wrong secret", func(s *signing) { s.key.SecretAccessKey = "two" }, mismatch},
-		{"unknown key", func(s *signing) { s.key.AccessKeyID = "AKID9" },
-			"UnrecognizedClientException: The security token included in the request is invalid."},
-		{"unknown key, wrong secret", func(s *signing) { s.key.AccessKeyID, s.key.SecretAccessKey = "AKID9", ""+"x" },
-			"UnrecognizedClientException: The security token included in the request is invalid."},
+		{
+			"unknown key", func(s *signing) { s.key.AccessKeyID = "AKID9" },
+			"UnrecognizedClientException: The security token included in the request is invalid.",
+		},
+		{
+			"unknown key, wrong secret", func(s *signing) { s.key.AccessKeyID, s.key.SecretAccessKey = "AKID9", ""+"x" },
+			"UnrecognizedClientException: The security token included in the request is invalid.",
+		},
 		{"wrong session token", func(s *signing) {
 			s.key = aws.Credentials{AccessKeyID: "ASIA3", SecretAccessKey: "three", SessionToken: "other"}
 		}, "UnrecognizedClientException: The security token included in the request is invalid."},
-		{"no session token", func(s *signing) { s.key = aws.Credentials{AccessKeyID: "ASIA3", SecretAccessKey: "three"} },
-			"UnrecognizedClientException: The security token included in the request is invalid."},
-		{"token for a key without", func(s *signing) { s.key.SessionToken = "token" },
-			"UnrecognizedClientException: The security token included in the request is invalid."},
-		{"region that is not ours", func(s *signing) { s.region = "mars-1" },
-			"InvalidSignatureException: Credential should be scoped to a valid region."},
-		{"other service", func(s *signing) { s.name = "firehose" },
-			"InvalidSignatureException: Credential should be scoped to correct service: 'kinesis'."},
+		{
+			"no session token", func(s *signing) { s.key = aws.Credentials{AccessKeyID: "ASIA3", SecretAccessKey: "three"} },
+			"UnrecognizedClientException: The security token included in the request is invalid.",
+		},
+		{
+			"token for a key without", func(s *signing) { s.key.SessionToken = "token" },
+			"UnrecognizedClientException: The security token included in the request is invalid.",
+		},
+		{
+			"region that is not ours", func(s *signing) { s.region = "mars-1" },
+			"InvalidSignatureException: Credential should be scoped to a valid region.",
+		},
+		{
+			"other service", func(s *signing) { s.name = "firehose" },
+			"InvalidSignatureException: Credential should be scoped to correct service: 'kinesis'.",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := standard()
@@ -212,30 +228,44 @@ func TestTampered(t *testing.T) {
 		{"content type not signed", replace("Authorization", "content-type;", ""), unsigned("content-type")},
 		{"target not signed", replace("Authorization", ";x-amz-target", ""), unsigned("x-amz-target")},
 		{"date not signed", replace("Authorization", ";x-amz-date", ""), unsigned("x-amz-date")},
-		{"host not signed", replace("Authorization", ";host", ""),
-			"InvalidSignatureException: 'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."},
+		{
+			"host not signed", replace("Authorization", ";host", ""),
+			"InvalidSignatureException: 'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+		},
 		{"body hash header", func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", hash("other")) }, unsigned("x-amz-content-sha256")},
-		{"scope date", replace("Authorization", "/20180920/", "/20180919/"),
-			"InvalidSignatureException: Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20180919' != '20180920', from '20180920T175004Z'."},
+		{
+			"scope date", replace("Authorization", "/20180920/", "/20180919/"),
+			"InvalidSignatureException: Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20180919' != '20180920', from '20180920T175004Z'.",
+		},
 		{"scope region", replace("Authorization", "eu-west-1", "eu-west-2"), mismatch},
-		{"scope end", replace("Authorization", "aws4_request", "aws5_request"),
-			"InvalidSignatureException: Credential should be scoped with a valid terminator: 'aws4_request', not 'aws5_request'."},
-		{"scope short", replace("Authorization", "/eu-west-1", ""),
-			"IncompleteSignatureException: Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'AKID1/20180920/kinesis/aws4_request'"},
-		{"date malformed", replace("X-Amz-Date", "T", "U"),
-			"IncompleteSignatureException: Date must be in ISO-8601 'basic format'. Got '20180920U175004Z'. See http://en.wikipedia.org/wiki/ISO_8601"},
+		{
+			"scope end", replace("Authorization", "aws4_request", "aws5_request"),
+			"InvalidSignatureException: Credential should be scoped with a valid terminator: 'aws4_request', not 'aws5_request'.",
+		},
+		{
+			"scope short", replace("Authorization", "/eu-west-1", ""),
+			"IncompleteSignatureException: Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'AKID1/20180920/kinesis/aws4_request'",
+		},
+		{
+			"date malformed", replace("X-Amz-Date", "T", "U"),
+			"IncompleteSignatureException: Date must be in ISO-8601 'basic format'. Got '20180920U175004Z'. See http://en.wikipedia.org/wiki/ISO_8601",
+		},
 		{"algorithm", replace("Authorization", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"), "IncompleteSignatureException: Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'."},
 		{"no authorization", func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationTokenException: Missing Authentication Token"},
 		{"basic authorization", func(r *http.Request) { r.SetBasicAuth("AKID1", "one") }, "MissingAuthenticationTokenException: Missing Authentication Token"},
-		{"header and query", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256" },
-			"InvalidSignatureException: Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."},
-		{"nothing in it", func(r *http.Request) {
-			r.Header.Set("Authorization", "AWS4-HMAC-SHA256")
-			r.Header.Del("X-Amz-Date")
-			r.Header.Del("Date")
+		{
+			"header and query", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256" },
+			"InvalidSignatureException: Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
 		},
+		{
+			"nothing in it", func(r *http.Request) {
+				r.Header.Set("Authorization", "AWS4-HMAC-SHA256")
+				r.Header.Del("X-Amz-Date")
+				r.Header.Del("Date")
+			},
 			"IncompleteSignatureException: Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' parameter. " +
-				"Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256"},
+				"Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := signed(t, standard())
@@ -327,10 +357,14 @@ func TestPresigned(t *testing.T) {
 			edit(r, func(q url.Values) { q.Set("X-Amz-Signature", strings.Repeat("0", 64)) })
 		}, mismatch},
 		{"content type", func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, mismatch},
-		{"target not signed", func(r *http.Request) { r.Header.Set("X-Amz-Target", "a.b") },
-			"InvalidSignatureException: 'x-amz-target' must be a 'SignedHeader' in the AWS Authorization."},
-		{"algorithm", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Algorithm", "none") }) },
-			"IncompleteSignatureException: Unsupported AWS 'algorithm': 'none'."},
+		{
+			"target not signed", func(r *http.Request) { r.Header.Set("X-Amz-Target", "a.b") },
+			"InvalidSignatureException: 'x-amz-target' must be a 'SignedHeader' in the AWS Authorization.",
+		},
+		{
+			"algorithm", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Algorithm", "none") }) },
+			"IncompleteSignatureException: Unsupported AWS 'algorithm': 'none'.",
+		},
 		{"incomplete", func(r *http.Request) {
 			edit(r, func(q url.Values) { q.Del("X-Amz-SignedHeaders"); q.Del("X-Amz-Date") })
 		}, "IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-SignedHeaders'. " +

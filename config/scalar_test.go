@@ -14,9 +14,21 @@ func TestParseBytes(t *testing.T) {
 		text string
 		want int64
 	}{
-		{"0", 0}, {"1", 1}, {"512B", 512}, {"1KB", 1000}, {"1KiB", 1024}, {"64MiB", 64 << 20}, {"64MB", 64e6},
-		{"2GiB", 2 << 30}, {"2GB", 2e9}, {"1TiB", 1 << 40}, {"3PB", 3e15}, {"1.5KiB", 1536}, {"0.5MB", 500_000},
-		{"8191PiB", 8191 << 50}, {"9223372036854775807", 1<<63 - 1},
+		{"0", 0},
+		{"1", 1},
+		{"512B", 512},
+		{"1KB", 1000},
+		{"1KiB", 1024},
+		{"64MiB", 64 << 20},
+		{"64MB", 64e6},
+		{"2GiB", 2 << 30},
+		{"2GB", 2e9},
+		{"1TiB", 1 << 40},
+		{"3PB", 3e15},
+		{"1.5KiB", 1536},
+		{"0.5MB", 500_000},
+		{"8191PiB", 8191 << 50},
+		{"9223372036854775807", 1<<63 - 1},
 	} {
 		if got, err := ParseBytes(tt.text); err != nil || int64(got) != tt.want {
 			t.Errorf("ParseBytes(%q) = %d, %v; want %d", tt.text, got, err, tt.want)
@@ -64,8 +76,16 @@ func TestParseDuration(t *testing.T) {
 		text string
 		want time.Duration
 	}{
-		{"0", 0}, {"0s", 0}, {"500ms", 500 * time.Millisecond}, {"60s", time.Minute}, {"1h30m", 90 * time.Minute},
-		{"7d", 168 * time.Hour}, {"1d12h", 36 * time.Hour}, {"0d", 0}, {"1.5h", 90 * time.Minute}, {"100000d", 2400000 * time.Hour},
+		{"0", 0},
+		{"0s", 0},
+		{"500ms", 500 * time.Millisecond},
+		{"60s", time.Minute},
+		{"1h30m", 90 * time.Minute},
+		{"7d", 168 * time.Hour},
+		{"1d12h", 36 * time.Hour},
+		{"0d", 0},
+		{"1.5h", 90 * time.Minute},
+		{"100000d", 2400000 * time.Hour},
 	} {
 		if got, err := ParseDuration(tt.text); err != nil || time.Duration(got) != tt.want {
 			t.Errorf("ParseDuration(%q) = %v, %v; want %v", tt.text, got, err, tt.want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/firehosed/firehosed/formats"
 	"github.com/firehosed/firehosed/sinks"
@@ -24,7 +25,7 @@ func (s *Stream) putObject(ctx context.Context, x *execution) error {
 		Key: x.plan.Key, ID: x.plan.ID,
 		ContentType:     out.Format.ContentType(),
 		ContentEncoding: out.Compression.ContentEncoding(),
-		Metadata:        map[string]string{"firehosed-records": fmt.Sprint(x.plan.Records)},
+		Metadata:        map[string]string{"firehosed-records": strconv.FormatInt(x.plan.Records, 10)},
 		Write: func(w io.Writer) error {
 			err := s.encode(ctx, x, w)
 			encoded = err == nil

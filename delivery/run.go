@@ -305,8 +305,10 @@ func (s *Stream) finish(ctx context.Context, x *execution) error {
 	for typ, n := range x.failures.counts {
 		m.failed(typ).Add(n)
 	}
-	attrs := []any{"records", x.plan.Records, "bytes", x.plan.Bytes, "reason", x.plan.Reason,
-		"age", since(s.opt.Now(), x.plan.Oldest).Round(time.Millisecond), "dropped", x.dropped}
+	attrs := []any{
+		"records", x.plan.Records, "bytes", x.plan.Bytes, "reason", x.plan.Reason,
+		"age", since(s.opt.Now(), x.plan.Oldest).Round(time.Millisecond), "dropped", x.dropped,
+	}
 	if x.object != "" {
 		m.Objects.Add(1)
 		m.Bytes.Add(x.stored.Bytes)

@@ -139,10 +139,16 @@ func BenchmarkParquet(b *testing.B) {
 	})
 	declared := []schema.Column{}
 	for _, c := range [][2]string{
-		{"ts", "timestamp"}, {"level", "string"}, {"service", "string"}, {"message", "string"},
+		{"ts", "timestamp"},
+		{"level", "string"},
+		{"service", "string"},
+		{"message", "string"},
 		{"user", "struct<id:bigint,country:string,premium:boolean,session:string>"},
 		{"http", "struct<method:string,path:string,status:int,bytes:bigint>"},
-		{"tags", "array<string>"}, {"duration_ms", "double"}, {"retries", "int"}, {"trace_id", "string"},
+		{"tags", "array<string>"},
+		{"duration_ms", "double"},
+		{"retries", "int"},
+		{"trace_id", "string"},
 	} {
 		t, err := schema.ParseType(c[1])
 		if err != nil {

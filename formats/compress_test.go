@@ -177,8 +177,12 @@ func TestCompressionNames(t *testing.T) {
 		c                   formats.Compression
 		extension, encoding string
 	}{
-		{"", "", ""}, {"none", "", ""}, {"gzip", ".gz", "gzip"}, {"zstd", ".zst", "zstd"},
-		{"snappy", ".snappy", "x-snappy-framed"}, {"snappy_xerial", ".snappy", "snappy-java"},
+		{"", "", ""},
+		{"none", "", ""},
+		{"gzip", ".gz", "gzip"},
+		{"zstd", ".zst", "zstd"},
+		{"snappy", ".snappy", "x-snappy-framed"},
+		{"snappy_xerial", ".snappy", "snappy-java"},
 	} {
 		if err := tt.c.Validate(); err != nil || tt.c.Extension() != tt.extension || tt.c.ContentEncoding() != tt.encoding {
 			t.Errorf("%q: %v, %q, %q", tt.c, err, tt.c.Extension(), tt.c.ContentEncoding())

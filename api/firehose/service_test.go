@@ -277,8 +277,10 @@ func TestHTTPEndpoint(t *testing.T) {
 		KinesisStreamSourceConfiguration: &types.KinesisStreamSourceConfiguration{KinesisStreamARN: aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/clicks"), RoleARN: role},
 		HttpEndpointDestinationConfiguration: &types.HttpEndpointDestinationConfiguration{
 			EndpointConfiguration: &types.HttpEndpointConfiguration{Url: aws.String("http://127.0.0.1:8080/in"), Name: aws.String("hook"), AccessKey: aws.String("hush")},
-			RequestConfiguration: &types.HttpEndpointRequestConfiguration{ContentEncoding: types.ContentEncodingGzip,
-				CommonAttributes: []types.HttpEndpointCommonAttribute{{AttributeName: aws.String("env"), AttributeValue: aws.String("prod")}}},
+			RequestConfiguration: &types.HttpEndpointRequestConfiguration{
+				ContentEncoding:  types.ContentEncodingGzip,
+				CommonAttributes: []types.HttpEndpointCommonAttribute{{AttributeName: aws.String("env"), AttributeValue: aws.String("prod")}},
+			},
 			S3BackupMode:    types.HttpEndpointS3BackupModeAllData,
 			S3Configuration: &types.S3DestinationConfiguration{RoleARN: role, BucketARN: bucket, Prefix: aws.String("failed/")},
 		},
@@ -290,11 +292,14 @@ func TestHTTPEndpoint(t *testing.T) {
 		URL: "http://127.0.0.1:8080/in", Name: "hook", AccessKey: "hush", Gzip: true,
 		Attributes: []firehose.Attribute{{Name: "env", Value: "prod"}},
 		Buffering:  firehose.Buffering{SizeMB: 5, IntervalSeconds: 300}, RetrySeconds: 300, AllData: true,
-		S3: firehose.S3Location{RoleARN: *role, BucketARN: *bucket, Bucket: "lake", Prefix: "failed/",
-			Buffering: firehose.Buffering{SizeMB: 5, IntervalSeconds: 300}, Compression: firehose.Uncompressed},
+		S3: firehose.S3Location{
+			RoleARN: *role, BucketARN: *bucket, Bucket: "lake", Prefix: "failed/",
+			Buffering: firehose.Buffering{SizeMB: 5, IntervalSeconds: 300}, Compression: firehose.Uncompressed,
+		},
 	}
 	if got := def.Definition; !reflect.DeepEqual(got.HTTP, want) || *got.Source != (firehose.KinesisSource{
-		StreamARN: "arn:aws:kinesis:us-east-1:123456789012:stream/clicks", Stream: "clicks", RoleARN: *role}) {
+		StreamARN: "arn:aws:kinesis:us-east-1:123456789012:stream/clicks", Stream: "clicks", RoleARN: *role,
+	}) {
 		t.Errorf("definition: %+v %+v", got.HTTP, got.Source)
 	}
 	d, err := f.client.DescribeDeliveryStream(ctx, &sdk.DescribeDeliveryStreamInput{DeliveryStreamName: name})
@@ -447,8 +452,10 @@ func TestRefusals(t *testing.T) {
 		{"PutRecordBatch", put, fmt.Errorf("log: %w", streams.ErrFull), 503, slow},
 		{"PutRecordBatch", put, streams.ErrReadOnly, 500, internal},
 		{"PutRecord", `{"DeliveryStreamName":"n","Record":{"Data":"QQ=="}}`, firehose.ErrBusy, 503, slow},
-		{"CreateDeliveryStream", strings.Replace(create, `"n"`, `"m"`, 1), fmt.Errorf("%w: transform lambda: no endpoint is set", firehose.ErrInvalid), 400,
-			`{"__type":"InvalidArgumentException","message":"definition cannot be carried out: transform lambda: no endpoint is set"}`},
+		{
+			"CreateDeliveryStream", strings.Replace(create, `"n"`, `"m"`, 1), fmt.Errorf("%w: transform lambda: no endpoint is set", firehose.ErrInvalid), 400,
+			`{"__type":"InvalidArgumentException","message":"definition cannot be carried out: transform lambda: no endpoint is set"}`,
+		},
 	} {
 		f.streams.refuse = tt.err
 		if status, got := f.raw(tt.operation, tt.body); status != tt.status || got != tt.want {

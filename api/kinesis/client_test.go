@@ -51,7 +51,8 @@ func TestClientRoundTrip(t *testing.T) {
 	var entries []types.PutRecordsRequestEntry
 	for i := range 500 {
 		entries = append(entries, types.PutRecordsRequestEntry{
-			PartitionKey: aws.String(fmt.Sprintf("kéy \"%d\"", i)), Data: bytes.Repeat([]byte{byte(i)}, i), ExplicitHashKey: aws.String("0")})
+			PartitionKey: aws.String(fmt.Sprintf("kéy \"%d\"", i)), Data: bytes.Repeat([]byte{byte(i)}, i), ExplicitHashKey: aws.String("0"),
+		})
 	}
 	entries[7].ExplicitHashKey = aws.String("340282366920938463463374607431768211455")
 	many, err := f.client.PutRecords(ctx, &sdk.PutRecordsInput{StreamARN: s.StreamARN, Records: entries})
@@ -305,8 +306,10 @@ func TestReshard(t *testing.T) {
 		}
 	}
 	// The ending number is a place one can ask for.
-	page := f.get(f.iterator(sdk.GetShardIteratorInput{StreamName: name, ShardId: shards[0].ShardId, ShardIteratorType: types.ShardIteratorTypeAfterSequenceNumber,
-		StartingSequenceNumber: shards[0].SequenceNumberRange.EndingSequenceNumber}), 0)
+	page := f.get(f.iterator(sdk.GetShardIteratorInput{
+		StreamName: name, ShardId: shards[0].ShardId, ShardIteratorType: types.ShardIteratorTypeAfterSequenceNumber,
+		StartingSequenceNumber: shards[0].SequenceNumberRange.EndingSequenceNumber,
+	}), 0)
 	if page.NextShardIterator != nil || len(page.ChildShards) != 2 {
 		t.Errorf("after the ending number: %+v", page)
 	}

@@ -21,7 +21,8 @@ func TestReadsWithinMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.handler, err = wire.NewHandler(wire.Options{
-		Services: []wire.Service{s.Wire()}, Access: access.Anyone{}, MaxBodyBytes: 4 << 20, MaxBytesInFlight: 6 << 20})
+		Services: []wire.Service{s.Wire()}, Access: access.Anyone{}, MaxBodyBytes: 4 << 20, MaxBytesInFlight: 6 << 20,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +54,10 @@ func TestReadsWithinMemory(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	fix := open(f, f.TempDir(), nil)
 	fix.create("s", 2)
-	operations := []string{"CreateStream", "DescribeStream", "DescribeStreamSummary", "ListStreams", "ListShards",
-		"PutRecord", "PutRecords", "GetShardIterator", "GetRecords", "SplitShard", "MergeShards"}
+	operations := []string{
+		"CreateStream", "DescribeStream", "DescribeStreamSummary", "ListStreams", "ListShards",
+		"PutRecord", "PutRecords", "GetShardIterator", "GetRecords", "SplitShard", "MergeShards",
+	}
 	for i := range operations {
 		f.Add(byte(i), false, []byte(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":1,"PartitionKey":"k","Data":"QQ==","Records":[{"PartitionKey":"k","Data":""}],"ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1e9},"Tags":{"a":null}}`))
 		f.Add(byte(i), true, []byte("\xa2\x6aStreamName\x61s\x67Records\x81\xa2\x64Data\x40\x6cPartitionKey\x61k"))

@@ -179,8 +179,10 @@ func (s *Service) translate(err error, t target) error {
 		return wire.Errorf(codeInUse, "Stream %s under account %s already exists.", t.label, s.account)
 	case errors.Is(err, streams.ErrFull):
 		// Clients wait and try again on this one; the disk may have room later.
-		return &wire.Error{Code: codeThroughput, Cause: err,
-			Message: fmt.Sprintf("Stream %s under account %s takes no records at the moment: the disk is full.", t.label, s.account)}
+		return &wire.Error{
+			Code: codeThroughput, Cause: err,
+			Message: fmt.Sprintf("Stream %s under account %s takes no records at the moment: the disk is full.", t.label, s.account),
+		}
 	case errors.Is(err, streams.ErrTooLarge), errors.Is(err, streams.ErrInvalid):
 		return &wire.Error{Code: codeArgument, Message: err.Error(), Cause: err}
 	}

@@ -107,8 +107,10 @@ func TestTexts(t *testing.T) {
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"LATEST","StartingSequenceNumber":"1"}`, "InvalidArgumentException", mustSpecify + "LATEST and also a StartingSequenceNumber."},
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER"}`, "InvalidArgumentException", mustSpecify + "AT_SEQUENCE_NUMBER and no StartingSequenceNumber."},
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP"}`, "InvalidArgumentException", "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter."},
-		{"GetShardIterator", fmt.Sprintf(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":%d.251}`, now.Unix()), "InvalidArgumentException",
-			fmt.Sprintf("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %d, currentTimestampInMillis: %d", now.UnixMilli()+1, now.UnixMilli())},
+		{
+			"GetShardIterator", fmt.Sprintf(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":%d.251}`, now.Unix()), "InvalidArgumentException",
+			fmt.Sprintf("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %d, currentTimestampInMillis: %d", now.UnixMilli()+1, now.UnixMilli()),
+		},
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"17"}`, "InvalidArgumentException", "StartingSequenceNumber 17 used in GetShardIterator on shard shardId-000000000000 in stream s under account 123456789012 is invalid."},
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"1","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` + put.SequenceNumber + `"}`, "InvalidArgumentException", "Invalid StartingSequenceNumber. It encodes shardId-000000000000, while it was used in a call to a shard with shardId-000000000001"},
 		{"GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_SEQUENCE_NUMBER","StartingSequenceNumber":"` + late.SequenceNumber + `"}`, "InvalidArgumentException", "StartingSequenceNumber " + late.SequenceNumber + " used in GetShardIterator on shard shardId-000000000000 in stream s under account 123456789012 is invalid because it did not come from this stream."},

@@ -48,8 +48,10 @@ func TestCBOR(t *testing.T) {
 		t.Errorf("PutRecords: %v", put)
 	}
 	at := f.clock.now().Add(-time.Hour).UnixMilli()
-	it := send("GetShardIterator", map[string]any{"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "AT_TIMESTAMP",
-		"Timestamp": cbor.Tag{Number: 1, Content: at}})
+	it := send("GetShardIterator", map[string]any{
+		"StreamName": "s", "ShardId": "shardId-000000000000", "ShardIteratorType": "AT_TIMESTAMP",
+		"Timestamp": cbor.Tag{Number: 1, Content: at},
+	})
 	got := send("GetRecords", map[string]any{"ShardIterator": it["ShardIterator"]})
 	records := got["Records"].([]any)
 	if len(records) != 2 {

@@ -152,7 +152,7 @@ func (e *Encoder) Int(v int64) {
 // Bool writes a boolean.
 func (e *Encoder) Bool(v bool) {
 	if e.format == CBOR {
-		b := byte(cborSimple<<5 | 20)
+		b := cborSimple<<5 | 20
 		if v {
 			b++
 		}

@@ -146,8 +146,10 @@ func (x *exchange) readBody() ([]byte, *Error) {
 			}
 			return buf, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, &Error{Code: CodeRequestTimeout, Status: http.StatusRequestTimeout,
-				Message: "The body did not arrive in time."}
+			return nil, &Error{
+				Code: CodeRequestTimeout, Status: http.StatusRequestTimeout,
+				Message: "The body did not arrive in time.",
+			}
 		default:
 			return nil, &Error{Code: CodeSerialization, capital: true, Message: "The body ended early.", Cause: err}
 		}
@@ -194,8 +196,10 @@ func (x *exchange) tooLarge(start time.Time) *Error {
 	if x.r.ContentLength <= 2*limit {
 		_, _ = io.CopyN(io.Discard, x.r.Body, limit)
 	}
-	return &Error{Code: CodeTooLarge, Status: http.StatusRequestEntityTooLarge,
-		Message: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes."}
+	return &Error{
+		Code: CodeTooLarge, Status: http.StatusRequestEntityTooLarge,
+		Message: "The body is larger than " + strconv.FormatInt(limit, 10) + " bytes.",
+	}
 }
 
 // newRequestID returns a random UUID (version 4). It names a request and

@@ -150,9 +150,11 @@ func TestEnvelope(t *testing.T) {
 			if res.StatusCode != tt.status || string(body) != tt.want || res.Header.Get("Content-Type") != tt.wantMedia {
 				t.Errorf("got %d %q %q\nwant %d %q %q", res.StatusCode, res.Header.Get("Content-Type"), body, tt.status, tt.wantMedia, tt.want)
 			}
+			//nolint:staticcheck // AWS writes the name this way, and so does the handler.
 			if id := res.Header["x-amzn-RequestId"]; len(id) != 1 || !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(id[0]) {
 				t.Errorf("request id: %q", id)
 			}
+			//nolint:staticcheck // As above.
 			if id := res.Header["x-amz-id-2"]; len(id) != 1 || len(id[0]) != 96 {
 				t.Errorf("extended id: %q", id)
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -122,7 +123,7 @@ func TestSlowBody(t *testing.T) {
 				if got := time.Since(start); got < tt.after || got > tt.after+time.Second {
 					t.Errorf("answered after %v, want %v", got, tt.after)
 				}
-				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 					t.Errorf("connection: got %v, want it closed", err)
 				}
 			})

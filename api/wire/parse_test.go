@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"math"
 	"reflect"
 	"strings"
@@ -115,9 +116,7 @@ func FuzzJSON(f *testing.F) {
 			t.Fatal("parsing changed the body")
 		}
 		var limit limitError
-		if e, ok := err.(limitError); ok {
-			limit = e
-		}
+		errors.As(err, &limit)
 		if limit != "" {
 			return
 		}

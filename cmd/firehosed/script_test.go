@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 			"repeat":  repeat,
 		},
 		Setup: func(env *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
+			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err
 			}

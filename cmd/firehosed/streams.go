@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"text/tabwriter"
 )
 
@@ -43,7 +44,7 @@ func (s *streamsCmd) Run(ctx context.Context, out output) error {
 	for _, r := range rows {
 		shards, retention := "-", "-"
 		if r.Kind == "stream" {
-			shards, retention = fmt.Sprint(r.Shards), fmt.Sprintf("%dh", r.RetentionHours)
+			shards, retention = strconv.Itoa(r.Shards), fmt.Sprintf("%dh", r.RetentionHours)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.Kind, r.Status, shards, retention)
 	}

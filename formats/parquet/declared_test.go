@@ -200,7 +200,8 @@ func TestKeys(t *testing.T) {
 		{"escaped key", Options{Columns: columns(t, "a", "int")}, `{"\u0061":1}`, `{"a":1}`},
 		{"another order", Options{Columns: columns(t, "a", "int", "b", "int", "c", "int")}, `{"c":3,"a":1,"b":2}`, `{"a":1,"b":2,"c":3}`},
 		{
-			"extra", Options{Columns: columns(t, "a", "int", "s", "struct<x:int>", "l", "array<struct<x:int>>", "m", "map<string,struct<x:int>>"), ExtraColumn: "more"},
+			"extra",
+			Options{Columns: columns(t, "a", "int", "s", "struct<x:int>", "l", "array<struct<x:int>>", "m", "map<string,struct<x:int>>"), ExtraColumn: "more"},
 			`{"q":{"r": [1]},"a":1,"s":{"y":2,"x":1},"l":[{"x":1},{"z":null}],"m":{"k":{"x":1,"w":"\u00e9"}}}`,
 			`{"a":1,"l":[{"x":1},null],"m":[["k",{"x":1}]],"more":"{\"q\":{\"r\":[1]},\"s.y\":2,\"l.1.z\":null,\"m.k.w\":\"\\u00e9\"}","s":{"x":1}}`,
 		},

@@ -22,7 +22,9 @@ const (
 // column.
 type encoder struct {
 	shredder
-	w       *pq.Writer
+	// The generic writer offers the column writers of a row group no more than
+	// this one, and both write them.
+	w       *pq.Writer                   //nolint:staticcheck // see above
 	group   *pq.ConcurrentRowGroupWriter // nil until a sample of its rows is there
 	columns []*pq.ColumnWriter
 	budget  int64 // of a row group, in bytes of records
@@ -33,7 +35,7 @@ type encoder struct {
 	groupValues int64
 }
 
-func newEncoder(w *pq.Writer, p *plan, budget int64) *encoder {
+func newEncoder(w *pq.Writer, p *plan, budget int64) *encoder { //nolint:staticcheck // see encoder
 	return &encoder{shredder: newShredder(p), w: w, budget: budget}
 }
 

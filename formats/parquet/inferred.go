@@ -68,7 +68,10 @@ func (w *inferredWriter) take(record []byte) (*formats.RecordError, error) {
 			return formats.MalformedData("record holds %s where a JSON object is wanted", jsonscan.Describe(doc[0])), nil
 		}
 	}
-	for doc := range formats.Documents(record) {
+	for doc, refused := range formats.Documents(record) {
+		if refused != nil {
+			return refused, nil
+		}
 		if _, fits, _ := w.schema.Fits(doc, 0); !fits {
 			w.schema.Grow(doc, 0)
 		}

@@ -60,7 +60,7 @@ func (s *shredder) shred(record []byte) (int, *formats.RecordError) {
 	s.before = s.pendingValues
 	s.dedupe = false
 	rows, err := s.documents(record)
-	if err == errRepeated {
+	if errors.Is(err, errRepeated) {
 		s.rollback(len(record))
 		s.dedupe = true
 		rows, err = s.documents(record)
@@ -76,10 +76,11 @@ func (s *shredder) shred(record []byte) (int, *formats.RecordError) {
 
 // refusal gives an error of the walk its code.
 func refusal(err error) *formats.RecordError {
-	if refused, ok := err.(*formats.RecordError); ok {
+	var refused *formats.RecordError
+	if errors.As(err, &refused) {
 		return refused
 	}
-	if err == errTooMany {
+	if errors.Is(err, errTooMany) {
 		return &formats.RecordError{Code: formats.CodeMalformedData, Err: err}
 	}
 	return formats.ParseError(err) // a *jsonscan.SyntaxError

@@ -70,7 +70,7 @@ type prefix []byte
 func readPrefix(f io.ReaderAt, n int) (prefix, error) {
 	buf := make([]byte, n)
 	got, err := f.ReadAt(buf, 0)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.ReaderAt returns it bare
+	if err != nil && err != io.EOF {
 		return nil, err
 	}
 	return buf[:got], nil

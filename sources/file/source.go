@@ -80,12 +80,11 @@ type Source struct {
 	sp    splitter
 	stats Metrics
 
-	files   []*followed // open, in the order they are read
-	known   map[string]cursor
-	unread  map[string]string // path -> what was wrong, said once
-	waiting int               // files that match but are over MaxFiles
-	first   bool              // nothing was ever read by this source
-	buf     []byte
+	files  []*followed // open, in the order they are read
+	known  map[string]cursor
+	unread map[string]string // path -> what was wrong, said once
+	first  bool              // nothing was ever read by this source
+	buf    []byte
 }
 
 // New checks the options. It opens nothing.
@@ -280,8 +279,8 @@ func (w *watch) changed() bool {
 				return w.dirty
 			}
 			w.note(e)
-		case <-w.notify.Errors: // events were lost: look
-			w.dirty = true
+		case err := <-w.notify.Errors:
+			w.missed(err)
 		default:
 			d := w.dirty
 			w.dirty = false
@@ -299,6 +298,12 @@ func (w *watch) note(e fsnotify.Event) {
 	}
 }
 
+// missed is told that events were lost: only a look around helps.
+func (w *watch) missed(err error) {
+	w.log.Debug("events of folders were lost", "error", err)
+	w.dirty = true
+}
+
 // wait returns when something changed, a time has passed, or ctx ends.
 func (w *watch) wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
@@ -312,8 +317,8 @@ func (w *watch) wait(ctx context.Context, d time.Duration) {
 			return
 		}
 		w.note(e)
-	case <-w.notify.Errors:
-		w.dirty = true
+	case err := <-w.notify.Errors:
+		w.missed(err)
 	}
 }
 

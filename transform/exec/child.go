@@ -50,7 +50,9 @@ type child struct {
 
 func start(opt *Options, log *slog.Logger) (*child, error) {
 	c := &child{
-		cmd: exec.Command(opt.Command[0], opt.Command[1:]...),
+		// Its life is that of the step, not of one batch: Close ends it.
+		cmd: exec.Command( //nolint:noctx // see above
+			opt.Command[0], opt.Command[1:]...),
 		// One line may wait: the answer, or one that nobody asked for.
 		lines: make(chan []byte, 1), broken: make(chan struct{}), quit: make(chan struct{}), exited: make(chan struct{}),
 	}

@@ -69,12 +69,18 @@ func TestInvokeErrors(t *testing.T) {
 		{name: "signature", code: "InvalidSignatureException", status: 403, want: "error", message: "InvalidSignatureException", calls: 1},
 		{name: "runtime", code: "InvalidRuntimeException", status: 502, want: "error", message: "InvalidRuntimeException", calls: 1},
 		{name: "redirect", status: 301, want: "error", message: "status 301", calls: 1},
-		{name: "error in the function", status: 200, function: "Unhandled", body: `{"errorMessage":"boom","errorType":"KeyError"}`,
-			want: "Lambda.FunctionError after 3", message: "The Lambda function was successfully invoked but it returned an error result. Unhandled, KeyError: boom", calls: 3},
-		{name: "error in the function that is no JSON", status: 200, function: "Unhandled", body: `oops`,
-			want: "Lambda.FunctionError after 3", message: "The Lambda function was successfully invoked but it returned an error result.", calls: 3},
-		{name: "timeout of the function", status: 200, function: "Unhandled", body: `{"errorMessage":"2026-08-01T00:00:00Z 1-2-3 Task timed out after 3.00 seconds"}`,
-			want: "Lambda.FunctionTimeout after 3", message: "Task timed out after 3.00 seconds", calls: 3},
+		{
+			name: "error in the function", status: 200, function: "Unhandled", body: `{"errorMessage":"boom","errorType":"KeyError"}`,
+			want: "Lambda.FunctionError after 3", message: "The Lambda function was successfully invoked but it returned an error result. Unhandled, KeyError: boom", calls: 3,
+		},
+		{
+			name: "error in the function that is no JSON", status: 200, function: "Unhandled", body: `oops`,
+			want: "Lambda.FunctionError after 3", message: "The Lambda function was successfully invoked but it returned an error result.", calls: 3,
+		},
+		{
+			name: "timeout of the function", status: 200, function: "Unhandled", body: `{"errorMessage":"2026-08-01T00:00:00Z 1-2-3 Task timed out after 3.00 seconds"}`,
+			want: "Lambda.FunctionTimeout after 3", message: "Task timed out after 3.00 seconds", calls: 3,
+		},
 		{name: "nonsense", status: 200, body: `<html>`, want: "Lambda.JsonProcessingException after 1", message: "the answer is no JSON", calls: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -205,24 +205,40 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"ok", `{"records":[{"recordId":"id-1","result":"Ok","data":"Yg=="},{"recordId":"id-0","result":"Ok","data":""}]}`, ", b", ""},
 		{"more in it", `{"x":[{}],"records":[{"recordId":"id-0","result":"Ok","data":"YQ==","y":1},{"recordId":"id-1","result":"Dropped","data":null}],"z":null} `, "a, dropped", ""},
-		{"failed", `{"records":[{"recordId":"id-0","result":"ProcessingFailed","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.ProcessingFailedStatus after 1, a", "ProcessingFailed status set for record"},
-		{"unknown result", `{"records":[{"recordId":"id-0","result":"ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.InvalidReturnFormat after 1, a", `the result "ok" is not Ok, Dropped or ProcessingFailed`},
-		{"no result", `{"records":[{"recordId":"id-0","data":"YQ=="},{"recordId":"id-1","result":"` + long + `","data":"YQ=="}]}`,
-			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", "the result is missing"},
-		{"no data", `{"records":[{"recordId":"id-0","result":"Ok"},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.InvalidReturnFormat after 1, a", "the result is Ok, but data is missing"},
-		{"no base64", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ"},{"recordId":"id-1","result":"Ok","data":"%%%"}]}`,
-			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", "data is no base64: illegal base64 data at input byte"},
-		{"one missing", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "One or more record Ids were not returned. Ensure that the Lambda function returns all received record Ids. 1 of 2 are missing."},
+		{
+			"failed", `{"records":[{"recordId":"id-0","result":"ProcessingFailed","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.ProcessingFailedStatus after 1, a", "ProcessingFailed status set for record",
+		},
+		{
+			"unknown result", `{"records":[{"recordId":"id-0","result":"ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.InvalidReturnFormat after 1, a", `the result "ok" is not Ok, Dropped or ProcessingFailed`,
+		},
+		{
+			"no result", `{"records":[{"recordId":"id-0","data":"YQ=="},{"recordId":"id-1","result":"` + long + `","data":"YQ=="}]}`,
+			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", "the result is missing",
+		},
+		{
+			"no data", `{"records":[{"recordId":"id-0","result":"Ok"},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.InvalidReturnFormat after 1, a", "the result is Ok, but data is missing",
+		},
+		{
+			"no base64", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ"},{"recordId":"id-1","result":"Ok","data":"%%%"}]}`,
+			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", "data is no base64: illegal base64 data at input byte",
+		},
+		{
+			"one missing", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "One or more record Ids were not returned. Ensure that the Lambda function returns all received record Ids. 1 of 2 are missing.",
+		},
 		{"no records", `{}`, "Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "One or more record Ids were not returned."},
 		{"empty records", `{"records":[]}`, "Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "2 of 2 are missing."},
-		{"twice", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.DuplicatedRecordId after 1, Lambda.DuplicatedRecordId after 1", "Multiple records were returned with the same record Id."},
-		{"unknown id", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="},{"recordId":"id-7","result":"Ok","data":"YQ=="}]}`,
-			"Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "records[2] has one that was not in the request."},
+		{
+			"twice", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.DuplicatedRecordId after 1, Lambda.DuplicatedRecordId after 1", "Multiple records were returned with the same record Id.",
+		},
+		{
+			"unknown id", `{"records":[{"recordId":"id-0","result":"Ok","data":"YQ=="},{"recordId":"id-1","result":"Ok","data":"YQ=="},{"recordId":"id-7","result":"Ok","data":"YQ=="}]}`,
+			"Lambda.MissingRecordId after 1, Lambda.MissingRecordId after 1", "records[2] has one that was not in the request.",
+		},
 		{"no id", `{"records":[{"result":"Ok","data":"YQ=="}]}`, "Lambda.JsonMappingException after 1, Lambda.JsonMappingException after 1", "records[0] of the answer has no recordId"},
 		{"records twice", `{"records":[],"records":[]}`, "Lambda.JsonMappingException after 1, Lambda.JsonMappingException after 1", "the answer has records twice"},
 		{"records is a string", `{"records":"x"}`, "Lambda.JsonMappingException after 1, Lambda.JsonMappingException after 1", "records of the answer is no array"},
@@ -233,15 +249,23 @@ func TestAnswers(t *testing.T) {
 		{"empty", ``, "Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "the answer is no JSON: byte 0: unexpected EOF"},
 		{"page", `<html>` + long, "Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "the answer is no JSON: byte 0: invalid character '<'"},
 		{"cut", `{"records":[{"recordId":"id-0","res`, "Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "unexpected EOF"},
-		{"two answers", `{"records":[{"recordId":"id-0","result":"Dropped"},{"recordId":"id-1","result":"Dropped"}]} {}`,
-			"Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "the answer goes on after its end at byte 9"},
+		{
+			"two answers", `{"records":[{"recordId":"id-0","result":"Dropped"},{"recordId":"id-1","result":"Dropped"}]} {}`,
+			"Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "the answer goes on after its end at byte 9",
+		},
 		{"deep", `{"a":` + strings.Repeat("[", 20_000), "Lambda.JsonProcessingException after 1, Lambda.JsonProcessingException after 1", "exceeded max depth"},
-		{"too many keys", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{` + manyKeys(51) + `}}},{"recordId":"id-1","result":"Dropped"}]}`,
-			"Lambda.InvalidReturnFormat after 1, dropped", "metadata.partitionKeys: 51 keys, the limit is 50"},
-		{"huge metadata", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{` + manyKeys(9000) + `}}},{"recordId":"id-1","result":"Dropped"}]}`,
-			"Lambda.InvalidReturnFormat after 1, dropped", "the limit is 65536"},
-		{"nested keys", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{"a":{}}}},{"recordId":"id-1","result":"Ok","data":"","metadata":7}]}`,
-			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", `metadata.partitionKeys: the value of "a" is neither text nor a number`},
+		{
+			"too many keys", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{` + manyKeys(51) + `}}},{"recordId":"id-1","result":"Dropped"}]}`,
+			"Lambda.InvalidReturnFormat after 1, dropped", "metadata.partitionKeys: 51 keys, the limit is 50",
+		},
+		{
+			"huge metadata", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{` + manyKeys(9000) + `}}},{"recordId":"id-1","result":"Dropped"}]}`,
+			"Lambda.InvalidReturnFormat after 1, dropped", "the limit is 65536",
+		},
+		{
+			"nested keys", `{"records":[{"recordId":"id-0","result":"Ok","data":"","metadata":{"partitionKeys":{"a":{}}}},{"recordId":"id-1","result":"Ok","data":"","metadata":7}]}`,
+			"Lambda.InvalidReturnFormat after 1, Lambda.InvalidReturnFormat after 1", `metadata.partitionKeys: the value of "a" is neither text nor a number`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls atomic.Int64
