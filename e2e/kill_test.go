@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -81,7 +80,14 @@ type producer struct {
 	next   int
 
 	ledger  []acknowledged
-	refused int // requests without an answer or with an error
+	refused map[string]int // requests, and records of requests, by code
+}
+
+func (p *producer) refuse(code string) {
+	if p.refused == nil {
+		p.refused = map[string]int{}
+	}
+	p.refused[code]++
 }
 
 func (p *producer) run(ctx context.Context) {
@@ -94,8 +100,8 @@ func (p *producer) run(ctx context.Context) {
 		} else {
 			err = p.putMany(ctx, stream)
 		}
-		if err != nil {
-			p.refused++
+		if err != nil && ctx.Err() == nil {
+			p.refuse(code(err))
 			harness.Pause(ctx, 20*time.Millisecond) // the daemon is down
 		}
 	}
@@ -151,7 +157,7 @@ func (p *producer) putMany(ctx context.Context, stream string) error {
 	}
 	for i, r := range out.Records {
 		if r.ErrorCode != nil {
-			p.refused++
+			p.refuse(*r.ErrorCode)
 			continue
 		}
 		batch[i].shard, batch[i].sequence = aws.ToString(r.ShardId), aws.ToString(r.SequenceNumber)
@@ -317,7 +323,9 @@ func TestKillLoop(t *testing.T) {
 	check := &ledgerCheck{}
 	refused := 0
 	for _, p := range producers {
-		refused += p.refused
+		for _, n := range p.refused {
+			refused += n
+		}
 		check.add(p.ledger)
 	}
 	check.run(t, d.Kinesis(), names.all(), shaper.closed)
@@ -490,13 +498,14 @@ func readToEnd(ctx context.Context, client *kinesis.Client, stream, shard string
 	return nil
 }
 
-var errNoCode = errors.New("no API error")
+// noCode stands for an error that is no answer, such as a lost connection.
+const noCode = "no answer"
 
 // code is the error code of an answer.
 func code(err error) string {
 	var api interface{ ErrorCode() string }
 	if !errors.As(err, &api) {
-		return errNoCode.Error() + ": " + strings.TrimSpace(fmt.Sprint(err))
+		return noCode
 	}
 	return api.ErrorCode()
 }

@@ -1,0 +1,246 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/firehose"
+	firehosetypes "github.com/aws/aws-sdk-go-v2/service/firehose/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/firehosed/firehosed/e2e/harness"
+)
+
+const diskSize = 96 * mib
+
+// smallDisk mounts a file system of its own for the length of a test.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	err := syscall.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskSize))
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skipf("a small disk cannot be mounted here (%v): run as root, or with CAP_SYS_ADMIN", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+	return dir
+}
+
+// fill takes all space of a disk but some bytes, and goes on taking what comes
+// free until it is told to stop.
+func fill(t *testing.T, disk string, leave int64) (release func()) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(disk, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 64<<10)
+	take := func() error {
+		for {
+			var st syscall.Statfs_t
+			if err := syscall.Statfs(disk, &st); err != nil {
+				return err
+			}
+			free := int64(st.Bavail)*st.Bsize - leave
+			if free <= 0 {
+				return nil
+			}
+			if _, err := file.Write(block[:min(free, int64(len(block)))]); err != nil && !errors.Is(err, syscall.ENOSPC) {
+				return err
+			}
+		}
+	}
+	if err := take(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		for harness.Pause(ctx, 50*time.Millisecond) {
+			if err := take(); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, file.Close(), os.Remove(file.Name())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFullDisk fills the disk of the data directory under producers: puts are
+// refused with an answer that clients try again, reads and delivery go on, and
+// puts are taken again when there is space. Nothing acknowledged is lost, also
+// not by a kill while the disk is full.
+func TestFullDisk(t *testing.T) {
+	for _, tt := range []struct {
+		name, minFree string
+		leave         int64
+	}{
+		{"below min_free", "32MiB", 16 * mib},
+		{"no space at all", "0", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) { testFullDisk(t, tt.minFree, tt.leave) })
+	}
+}
+
+func testFullDisk(t *testing.T, minFree string, leave int64) {
+	disk := smallDisk(t)
+	rng := random(t)
+	out := filepath.Join(t.TempDir(), "out")
+	d := harness.Run(t, harness.Settings{
+		DataDir: filepath.Join(disk, "data"), MinFree: minFree, Storage: ", segment_size: 1MiB, journal_size: 4MiB",
+		Body: fmt.Sprintf(`
+streams: { first: {} }
+delivery_streams:
+  shelf:
+    source: { stream: first }
+    format: { raw: { delimiter: "" } }
+    buffer: { interval: 1s }
+    destination: { dir: { path: %[1]q, prefix: "shelf/!{timestamp:yyyy}/" } }
+  direct: { source: { direct_put: {} }, buffer: { interval: 300ms }, destination: { dir: { path: %[1]q, prefix: "direct/!{timestamp:yyyy}/" } } }
+`, out)})
+	httpClient := harness.Once()
+	client := d.Kinesis(func(o *kinesis.Options) { o.HTTPClient, o.Retryer = httpClient, aws.NopRetryer{} })
+	producers := make([]*producer, 2)
+	for i := range producers {
+		producers[i] = &producer{id: i, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), client: client, names: &streamNames{names: []string{"first"}}}
+	}
+	work := func(until func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var working sync.WaitGroup
+		for _, p := range producers {
+			working.Go(func() { p.run(ctx) })
+		}
+		defer working.Wait()
+		defer cancel()
+		until()
+	}
+	check := func(when string) *ledgerCheck {
+		c := &ledgerCheck{}
+		for _, p := range producers {
+			c.add(p.ledger)
+		}
+		c.run(t, d.Kinesis(), []string{"first"}, nil)
+		t.Logf("%s: %d records acknowledged, %d read back: %d missing, %d changed, %d repeated, %d out of order",
+			when, len(c.ledger), c.read, c.missing, c.changed, c.repeated, c.unordered)
+		return c
+	}
+	release := func() {}
+	work(func() {
+		harness.Pause(t.Context(), 300*time.Millisecond)
+		release = fill(t, disk, leave)
+		harness.Eventually(t, 30*time.Second, "refusals", func() error {
+			if m := d.Metrics(t); m.Log(t, "full") != 1 {
+				return errors.New("the log is not full")
+			}
+			return nil
+		})
+		harness.Pause(t.Context(), time.Second)
+	})
+	defer release()
+
+	// Refused, each with a code that clients of AWS wait and try again on.
+	refused := map[string]int{}
+	for _, p := range producers {
+		for code, n := range p.refused {
+			refused[code] += n
+		}
+	}
+	_, err := d.Firehose(func(o *firehose.Options) { o.Retryer = aws.NopRetryer{} }).PutRecord(t.Context(), &firehose.PutRecordInput{
+		DeliveryStreamName: aws.String("direct"), Record: &firehosetypes.Record{Data: []byte("{}")},
+	})
+	h := d.Health(t)
+	t.Logf("refused by the Kinesis API: %v; by the Firehose API: %v; health: %+v", refused, err, h)
+	if n := refused["ProvisionedThroughputExceededException"]; n == 0 || len(refused) != 1 {
+		t.Errorf("refusals: %v, want ProvisionedThroughputExceededException alone", refused)
+	}
+	if err == nil || code(err) != "ServiceUnavailableException" {
+		t.Errorf("refusal of Firehose PutRecord: %v, want ServiceUnavailableException", err)
+	}
+	if h.Code != 503 || len(h.Reasons) == 0 {
+		t.Errorf("health does not say that records are refused: %+v", h)
+	}
+
+	// Reads and delivery go on while the disk is full.
+	full := check("while the disk is full")
+	if full.read < len(full.ledger) || len(full.ledger) == 0 {
+		t.Error("not everything can be read while the disk is full")
+	}
+	d.AwaitDrained(t, 30*time.Second, "shelf")
+
+	d.MustKill(t)
+	if leave > 0 {
+		// So they do after a kill and a start on the full disk.
+		d.Unready = true
+		d.MustStart(t)
+		check("after a kill and a start on the full disk")
+		release()
+	} else {
+		// A start needs some room; without any it says so and changes nothing.
+		status, text := d.Exec(t, "run", "-c", d.ConfigFile())
+		last := text[strings.LastIndexByte(strings.TrimSpace(text), '\n')+1:]
+		t.Logf("a start without any space, status %d: %s", status, strings.TrimSpace(last))
+		if status != 1 || !strings.Contains(last, "no space left on device") || !strings.Contains(last, d.DataDir) {
+			t.Errorf("a start without any space: status %d\n%s", status, text)
+		}
+		release()
+		d.MustStart(t)
+		check("after a kill on the full disk")
+	}
+	harness.Eventually(t, 30*time.Second, "taking records again", func() error {
+		if h := d.Health(t); h.Code != 200 {
+			return fmt.Errorf("%+v", h)
+		}
+		_, err := client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String("first"), PartitionKey: aws.String("k"), Data: payload(9, 9, 100)})
+		return err
+	})
+	acknowledged := len(full.ledger)
+	work(func() { harness.Pause(t.Context(), 500*time.Millisecond) })
+	d.AwaitDrained(t, 30*time.Second, "shelf")
+	if after := check("after space returned"); len(after.ledger) <= acknowledged {
+		t.Error("nothing more was taken after space returned")
+	}
+
+	var stored, delivered int64
+	shards, err := listShards(t.Context(), d.Kinesis(), "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := readToEnd(t.Context(), d.Kinesis(), "first", shards[0].id, func(r types.Record) error { stored += int64(len(r.Data)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range harness.Files(t, filepath.Join(out, "shelf")) {
+		st, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delivered += st.Size()
+	}
+	t.Logf("%d bytes in the log, %d delivered", stored, delivered)
+	if stored != delivered {
+		t.Error("what was delivered is not what was put")
+	}
+	d.MustStop(t)
+}
