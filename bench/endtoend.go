@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func (b *bench) endToEnd(ctx context.Context) (*table, error) {
 // deliver runs the daemon on a copy of the file until all its lines are in
 // objects, and checks that they are.
 func (b *bench) deliver(ctx context.Context, in, format, compression string, count func(string) (int, error)) (u usage, err error) {
-	config := strings.NewReplacer("FORMAT", format, "COMPRESSION", compression, "RECORDS", fmt.Sprint(b.lines/objects)).Replace(deliveryConfig)
+	config := strings.NewReplacer("FORMAT", format, "COMPRESSION", compression, "RECORDS", strconv.Itoa(b.lines/objects)).Replace(deliveryConfig)
 	st, err := os.Stat(in)
 	if err != nil {
 		return u, err

@@ -19,7 +19,7 @@ func syncFile(f *os.File) error {
 	err = c.Control(func(fd uintptr) {
 		for {
 			serr = unix.Fdatasync(int(fd))
-			if serr != unix.EINTR { //nolint:errorlint // An errno, never wrapped.
+			if serr != unix.EINTR {
 				return
 			}
 		}

@@ -140,7 +140,7 @@ func survives(t *testing.T, fsys vfs.FS, want map[streams.ShardID][]string) bool
 		}
 		return !t.Failed() // refused with a sentence
 	}
-	defer l.Close() //nolint:errcheck // Judged by what was read.
+	defer l.Close()
 	for id, data := range want {
 		next, missing, told := streams.Sequence(1), 0, false
 		for int(next) <= len(data) { //nolint:gosec // Small.
@@ -253,7 +253,7 @@ func tells(t *testing.T, fsys vfs.FS, want map[streams.ShardID][]string, what st
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	defer l.Close() //nolint:errcheck // Judged by what was read.
+	defer l.Close()
 	damaged := 0
 	for id, data := range want {
 		recs, err := readShard(t, l, "s", id)
