@@ -94,6 +94,9 @@ func (in *ingestion) warm(ctx context.Context, q *request) error {
 func (in *ingestion) freshStream(ctx context.Context, g *generator) error {
 	name := map[string]any{"StreamName": benchStream}
 	if in.made {
+		if err := in.daemon.settle(ctx); err != nil { // what the row before left behind
+			return err
+		}
 		if err := g.call(ctx, in.daemon, "DeleteStream", name, nil); err != nil {
 			return err
 		}
