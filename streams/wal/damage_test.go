@@ -377,7 +377,7 @@ func FuzzSegment(f *testing.F) {
 			parseTrailer(b[n-trailerBytes:], int64(n), l.seed)
 		}
 		seg := &segment{base: 1}
-		got, err := l.scanSegment(readerAt(b), "f", s, seg, int64(len(b)))
+		got, err := l.scanSegment(readerAt(b), "f", s, seg.base, int64(len(b)), seg.sealed)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -52,7 +52,7 @@ func (l *Log) loadIndex(s *shard, seg *segment) error {
 			}
 			size = st.Size()
 		}
-		if b, err = l.scanSegment(h, path, s, seg, size); err != nil {
+		if b, err = l.scanSegment(h, path, s, seg.base, size, sealed); err != nil {
 			return err
 		}
 	}
@@ -123,11 +123,11 @@ func (l *Log) readFooter(h *handle, seg *segment) (b built, ok bool, err error) 
 // scanSegment walks the frames of a segment file up to size. Where bytes are
 // damaged it goes on with the next good frame: reads of the damaged part name
 // it, the rest stays readable.
-func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, size int64) (built, error) {
-	b := built{index: &index{end: segmentHead}, first: -1, next: seg.base}
+func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, base streams.Sequence, size int64, sealed bool) (built, error) {
+	b := built{index: &index{end: segmentHead}, first: -1, next: base}
 	// The arrivals in the index count from the first, which a whole segment
 	// knows only after its first frame.
-	shape := segment{base: seg.base}
+	shape := segment{base: base}
 	r := frameReader{l: l, s: s, f: f, path: path, off: segmentHead, end: size, chunk: maxChunk}
 	for {
 		at := r.off
@@ -159,7 +159,7 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, si
 		}
 		b.next = fr.next()
 	}
-	if !seg.sealed {
+	if !sealed {
 		b.index.end = size
 	}
 	return b, nil

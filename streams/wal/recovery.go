@@ -344,7 +344,7 @@ func (r *recovery) checkOpen(s *shard, seg *segment) error {
 	if err != nil {
 		return err
 	}
-	b, err := r.l.scanSegment(f, seg.path(), s, seg, st.Size())
+	b, err := r.l.scanSegment(f, seg.path(), s, seg.base, st.Size(), seg.sealed)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
