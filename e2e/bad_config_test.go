@@ -21,20 +21,30 @@ func TestBadConfiguration(t *testing.T) {
 		whole      bool     // body is the whole file
 		want       []string // each somewhere in the output
 	}{
-		{"misspelled key", "streams: { clicks: { shrads: 2 } }\n", false,
-			[]string{`config\.yaml:\d+:\d+: .*shrads`, "did you mean `shards`"}},
-		{"wrong unit", "streams: { clicks: { retention: 24hours } }\n", false,
-			[]string{`config\.yaml:\d+:\d+: .*24hours`}},
-		{"wrong size", "memory: { buffers: 64mb8 }\n", false,
-			[]string{`config\.yaml:\d+:\d+: .*64mb8`}},
-		{"all problems at once", "regoin: x\nstreams: { a: { shards: none } }\ndelivery_streams: { b: { source: { direct_put: {} } } }\n", false,
-			[]string{"regoin", "did you mean `region`", "shards", `delivery_streams\.b.*destination|destination.*required`}},
+		{
+			"misspelled key", "streams: { clicks: { shrads: 2 } }\n", false,
+			[]string{`config\.yaml:\d+:\d+: .*shrads`, "did you mean `shards`"},
+		},
+		{
+			"wrong unit", "streams: { clicks: { retention: 24hours } }\n", false,
+			[]string{`config\.yaml:\d+:\d+: .*24hours`},
+		},
+		{
+			"wrong size", "memory: { buffers: 64mb8 }\n", false,
+			[]string{`config\.yaml:\d+:\d+: .*64mb8`},
+		},
+		{
+			"all problems at once", "regoin: x\nstreams: { a: { shards: none } }\ndelivery_streams: { b: { source: { direct_put: {} } } }\n", false,
+			[]string{"regoin", "did you mean `region`", "shards", `delivery_streams\.b.*destination|destination.*required`},
+		},
 		{"two deliveries into one directory", `delivery_streams:
   one: { source: { direct_put: {} }, destination: { dir: { path: ./out } } }
   two: { source: { direct_put: {} }, destination: { dir: { path: ./out/../out } } }
 `, false, []string{`config\.yaml:\d+:\d+: .*one`, `writes to the same place as delivery_streams\.one.* in line 7`}},
-		{"open to everybody by accident", "data_dir: ./data\nhttp: { listen: 0.0.0.0:0 }\n", true,
-			[]string{`config\.yaml:2:\d+: .*0\.0\.0\.0`, "auth: none"}},
+		{
+			"open to everybody by accident", "data_dir: ./data\nhttp: { listen: 0.0.0.0:0 }\n", true,
+			[]string{`config\.yaml:2:\d+: .*0\.0\.0\.0`, "auth: none"},
+		},
 		{"bad expression", `delivery_streams:
   one: { source: { direct_put: {} }, transforms: [{ filter: { expr: "status >" } }, { jq: { query: ".a |" } }], destination: { dir: { path: ./out } } }
 `, false, []string{`config\.yaml:\d+:\d+: .*(filter|expr)`, `config\.yaml:\d+:\d+: .*(jq|query)`}},

@@ -120,7 +120,8 @@ delivery_streams:
     buffer: { interval: 1s }
     destination: { dir: { path: %[1]q, prefix: "shelf/!{timestamp:yyyy}/" } }
   direct: { source: { direct_put: {} }, buffer: { interval: 300ms }, destination: { dir: { path: %[1]q, prefix: "direct/!{timestamp:yyyy}/" } } }
-`, out)})
+`, out),
+	})
 	httpClient := harness.Once()
 	client := d.Kinesis(func(o *kinesis.Options) { o.HTTPClient, o.Retryer = httpClient, aws.NopRetryer{} })
 	producers := make([]*producer, 2)

@@ -23,8 +23,8 @@ import (
 
 const (
 	killProducers = 8
-	killStreams   = 6 // at most; the first is there from the start
-	killShards    = 24
+	killStreams   = 6    // at most, and one more for ten kills; the first is there from the start
+	killShards    = 20   // of a stream, at most, and one more for each kill; closed ones count
 	killBatch     = 40   // records of one PutRecords, at most
 	killRecord    = 3000 // bytes of one record, at most
 )
@@ -172,6 +172,8 @@ type reshaper struct {
 	client *kinesis.Client
 	names  *streamNames
 
+	streams, shards int // at most
+
 	creates, splits, merges int         // acknowledged
 	closed                  [][2]string // stream and shard that an acknowledged call closed
 	last                    error
@@ -181,7 +183,7 @@ func (r *reshaper) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		names := r.names.all()
 		var err error
-		if len(names) < killStreams && r.rng.IntN(3) == 0 {
+		if len(names) < r.streams && r.rng.IntN(3) == 0 {
 			err = r.create(ctx, fmt.Sprintf("made-%d-%d", len(names), r.rng.IntN(1e6)))
 		} else {
 			err = r.reshape(ctx, names[r.rng.IntN(len(names))])
@@ -218,7 +220,7 @@ func (r *reshaper) reshape(ctx context.Context, stream string) error {
 		return fmt.Errorf("stream %s has no open shard of %d", stream, len(shards))
 	}
 	i := r.rng.IntN(len(open))
-	if len(open) < 4 && len(shards) < killShards {
+	if len(open) < 4 && len(shards) < r.shards {
 		middle := new(big.Int).Add(open[i].from, open[i].to)
 		middle.Rsh(middle, 1).Add(middle, big.NewInt(1))
 		if middle.Cmp(open[i].to) > 0 {
@@ -233,7 +235,7 @@ func (r *reshaper) reshape(ctx context.Context, stream string) error {
 		}
 		return err
 	}
-	if len(shards) >= killShards {
+	if len(shards) >= r.shards {
 		return nil // enough to read back
 	}
 	for _, next := range open {
@@ -304,7 +306,10 @@ func TestKillLoop(t *testing.T) {
 		producers[i] = p
 		working.Go(func() { p.run(ctx) })
 	}
-	shaper := &reshaper{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), client: client, names: names}
+	shaper := &reshaper{
+		rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), client: client, names: names,
+		streams: killStreams + kills/10, shards: killShards + kills,
+	}
 	working.Go(func() { shaper.run(ctx) })
 	var slowest atomic.Int64
 	for range kills {
