@@ -50,7 +50,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh scripts/fuzz.sh
 
 e2e: build ## black-box tests with real clients and real servers (e2e/setup.sh fetches those)
-	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -timeout 20m ./...
+	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -count=1 -timeout 20m ./...
 
 bench: ## every figure beside its floor, measured in the same run
 	$(GO) run ./bench $(BENCHFLAGS)
