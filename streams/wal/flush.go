@@ -312,7 +312,11 @@ func (l *Log) segmentDir(id uint64) string { return filepath.Join(l.dir, shardsD
 
 // sealSegment completes a full segment: index, trailer, sync, new name.
 func (l *Log) sealSegment(s *shard, seg *segment) error {
-	if err := l.loadIndex(s, seg); err != nil {
+	err := l.loadIndex(s, seg)
+	if errors.Is(err, streams.ErrNotFound) {
+		return nil // deleted meanwhile: there is nothing to complete
+	}
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()

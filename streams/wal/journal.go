@@ -19,9 +19,7 @@ const (
 	// firstJournalBytes is the size of a file that is made while somebody
 	// waits for it; the next ones are made ahead of need.
 	firstJournalBytes = 1 << 20
-	// maxSpares is how many written journal files are kept for use again.
-	maxSpares = 4
-	zeroChunk = 1 << 20
+	zeroChunk         = 1 << 20
 )
 
 // fileHead is the first block of a journal file. A file that was only filled
@@ -84,6 +82,10 @@ type journal struct {
 	seed  uint32
 	logID [16]byte
 	bytes int64 // size of a file
+	// maxSpares is how many written files are kept for use again: as many as a
+	// busy log goes through until the next checkpoint lets go of the oldest. With
+	// fewer, files would be removed and filled with zeros again all the time.
+	maxSpares int
 
 	// Of the writing goroutine.
 	active     vfs.File
@@ -268,7 +270,7 @@ func (j *journal) release(lsn uint64, found func(path string) error) error {
 	}
 	var drop []journalFile
 	for _, f := range free {
-		if !f.damaged && f.size == j.bytes && len(j.spares) < maxSpares {
+		if !f.damaged && f.size == j.bytes && len(j.spares) < j.maxSpares {
 			j.spares = append(j.spares, f)
 		} else {
 			drop = append(drop, f)

@@ -161,6 +161,7 @@ func (l *Log) start() error {
 	}
 	l.journal = journal{
 		fsys: l.opt.FS, dir: filepath.Join(l.dir, journalDir), seed: l.seed, logID: l.id, bytes: l.opt.JournalBytes,
+		maxSpares: int(min(2*l.opt.CheckpointBytes/l.opt.JournalBytes+1, 64)),
 	}
 	return l.recover()
 }
