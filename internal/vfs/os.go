@@ -25,6 +25,9 @@ type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return syncFile(f.File) }
 
+// StartWriteback implements WritebackStarter.
+func (f osFile) StartWriteback(off, n int64) { startWriteback(f.File, off, n) }
+
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // The caller's business.
 	if err != nil {

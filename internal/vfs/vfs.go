@@ -45,3 +45,10 @@ type File interface {
 	// Sync makes the file's bytes and size durable (fdatasync).
 	Sync() error
 }
+
+// WritebackStarter is a File that can begin to write bytes to the disk ahead
+// of a Sync, so that the Sync has little left to do. It is a hint: it waits
+// for nothing and promises nothing.
+type WritebackStarter interface {
+	StartWriteback(off, n int64)
+}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firehosed/firehosed/internal/vfs"
 	"github.com/firehosed/firehosed/streams"
 )
 
@@ -89,8 +90,9 @@ func (l *Log) segmentError(err error) {
 	l.opt.Logger.Error("segment: the disk is full; appends are refused until there is space", "error", err)
 }
 
-// flushShard moves all that waits of a shard to its segments. It does not
-// sync.
+// flushShard moves to its segments what waits of a shard at the time of the
+// call. It does not chase what comes meanwhile, which would keep a checkpoint of
+// a busy shard from ever ending. It does not sync.
 func (l *Log) flushShard(s *shard) error {
 	l.removing.RLock()
 	defer l.removing.RUnlock()
@@ -99,9 +101,12 @@ func (l *Log) flushShard(s *shard) error {
 	l.mu.RLock()
 	age := rollAge(s.st.retention)
 	l.mu.RUnlock()
+	s.mu.Lock()
+	until := s.next
+	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		if s.gone || len(s.tail) == 0 {
+		if s.gone || len(s.tail) == 0 || s.tail[0].base >= until {
 			s.mu.Unlock()
 			return nil
 		}
@@ -125,7 +130,7 @@ func (l *Log) flushShard(s *shard) error {
 		}
 		end := size + int64(len(frames[0].buf))
 		next := frames[0].next()
-		for n < len(frames) && frames[n].base == next && !l.rolls(seg, end, &frames[n], age) {
+		for n < len(frames) && frames[n].base == next && next < until && !l.rolls(seg, end, &frames[n], age) {
 			end += int64(len(frames[n].buf))
 			next = frames[n].next()
 			n++
@@ -155,6 +160,7 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 	buf := scratches.Get().(*[]byte) //nolint:forcetypeassert // The only type in the pool.
 	defer scratches.Put(buf)
 	b := (*buf)[:0]
+	from := off
 	l.files.wrote(h)
 	put := func(p []byte) error {
 		if len(p) == 0 {
@@ -188,7 +194,24 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 		}
 		b = append(b, f...)
 	}
-	return put(b)
+	if err := put(b); err != nil {
+		return err
+	}
+	startWriteback(h.File, from, off)
+	return nil
+}
+
+// writebackBytes is how much a write must have to be worth a hint.
+const writebackBytes = 256 << 10
+
+// startWriteback has the kernel begin with the whole pages of [from, to). A
+// checkpoint's sync then finds little left, and neither holds up the journal's
+// syncs in one burst nor the next write, which begins in the last page.
+func startWriteback(f vfs.File, from, to int64) {
+	from, to = from&^(block-1), to&^(block-1)
+	if w, ok := f.(vfs.WritebackStarter); ok && to-from >= writebackBytes {
+		w.StartWriteback(from, to-from)
+	}
 }
 
 // openToWrite opens the file of an open segment, and makes it if it is new.
@@ -304,7 +327,10 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame) {
 		victims = l.indexes.touch(s, seg)
 	}
 	s.mu.Unlock()
-	l.tailBytes.Add(-bytes)
+	// Whoever flushed, appends that waited for memory can go on.
+	if left := l.tailBytes.Add(-bytes); left <= l.opt.TailBytes && left+bytes > l.opt.TailBytes {
+		l.makeRoom(l.opt.TailBytes)
+	}
 	l.indexes.drop(victims)
 }
 
