@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -47,11 +48,26 @@ func Once() *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
 		Timeout: 30 * time.Second,
-		Transport: &http.Transport{
+		Transport: wholeBodies{&http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, addr)
 			},
 			MaxIdleConnsPerHost: 16,
-		},
+		}},
 	}
+}
+
+// wholeBodies hides the WriterTo of request bodies. That of smithy-go 1.28.8
+// answers io.EOF when the answer has come before the transport asked whether
+// the body was at its end; the transport then cuts the connection in the middle
+// of the answer.
+type wholeBodies struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (w wholeBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r = r.Clone(r.Context())
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return w.next.RoundTrip(r)
 }
