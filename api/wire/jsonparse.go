@@ -229,20 +229,32 @@ const (
 	highs = 0x8080808080808080
 )
 
+// special marks, by its high bit, the first byte of w that is a quote, a
+// backslash, a control character or not ASCII. Borrows can mark bytes above
+// the first one, which do not count.
+func special(w uint64) uint64 {
+	quote := w ^ ('"' * ones)
+	slash := w ^ ('\\' * ones)
+	// A byte's high bit ends up set where the byte is zero in quote or slash,
+	// below 0x20 in w, or above 0x7f.
+	return (((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - 0x20*ones) &^ w) | w) & highs
+}
+
 // plainRun returns how many bytes at the start of b are ASCII and neither a
 // control character, a quote nor a backslash. It looks at eight bytes at once:
 // most bodies are one long base64 text after the other.
 func plainRun(b []byte) int {
 	n := 0
+	for len(b)-n >= 32 {
+		c := (*[32]byte)(b[n:])
+		if special(binary.LittleEndian.Uint64(c[:]))|special(binary.LittleEndian.Uint64(c[8:]))|
+			special(binary.LittleEndian.Uint64(c[16:]))|special(binary.LittleEndian.Uint64(c[24:])) != 0 {
+			break // the loop below finds where
+		}
+		n += 32
+	}
 	for len(b)-n >= 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
-		quote := w ^ ('"' * ones)
-		slash := w ^ ('\\' * ones)
-		// A byte's high bit ends up set where the byte is zero in quote or
-		// slash, below 0x20 in w, or above 0x7f. Borrows can set bits only above
-		// the first such byte, and only the first one counts.
-		m := ((quote - ones) &^ quote) | ((slash - ones) &^ slash) | ((w - 0x20*ones) &^ w) | w
-		if m &= highs; m != 0 {
+		if m := special(binary.LittleEndian.Uint64(b[n:])); m != 0 {
 			return n + bits.TrailingZeros64(m)/8
 		}
 		n += 8

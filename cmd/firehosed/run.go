@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/firehosed/firehosed/config"
 )
@@ -29,7 +30,18 @@ func (r *runCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return &exitError{code: 2, err: err}
 	}
+	moreProcs(out)
 	return runDaemon(ctx, cfg, plan, logger)
+}
+
+// moreProcs lets twice as many goroutines run as there are processors, unless
+// the environment says how many. The goroutine that writes the journal comes
+// back from each sync and would wait behind requests that are being parsed;
+// everybody waits for it. The kernel lets a thread that slept go first.
+func moreProcs(out output) {
+	if _, set := out.getenv("GOMAXPROCS"); !set {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
+	}
 }
 
 type checkCmd struct {
