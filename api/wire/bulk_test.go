@@ -1,0 +1,41 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"testing"
+)
+
+// The vector code must refuse what the plain code refuses, with the same text
+// and the original bytes left, wherever the bad character stands.
+func TestBase64BulkAgainstPlain(t *testing.T) {
+	raw := make([]byte, 3500) // more than a chunk
+	for i := range raw {
+		raw[i] = byte(i*31 + i/7)
+	}
+	good := []byte(base64.StdEncoding.EncodeToString(raw))
+	b := bytes.Clone(good)
+	if n, err := decodeBase64(b); err != nil || !bytes.Equal(b[:n], raw) {
+		t.Fatalf("decoded %d bytes, %v", n, err)
+	}
+	for at := 0; at < len(good)-4; at += 13 {
+		for _, bad := range []byte{'\n', '\r', ' ', '-', '_', '=', 0, 0xff} {
+			b := bytes.Clone(good)
+			b[at] = bad
+			before := bytes.Clone(b)
+			_, err := decodeBase64(b)
+			if err == nil {
+				t.Fatalf("%q at %d was taken", bad, at)
+			}
+			if !bytes.Equal(b, before) {
+				t.Fatalf("%q at %d: the original is not there again", bad, at)
+			}
+			// The same fault in a text too short for the vector code.
+			quantum := at &^ 3
+			short := append(bytes.Clone(b[quantum:quantum+4]), "AAAA"...)
+			if _, plain := decodeBase64(short); plain == nil {
+				t.Fatalf("%q at %d is taken in a short text", bad, at)
+			}
+		}
+	}
+}
