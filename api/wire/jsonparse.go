@@ -1,12 +1,15 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/segmentio/asm/ascii"
 )
 
 // parseJSON reads src, one JSON value (RFC 8259, UTF-8), into d. Errors are
@@ -177,8 +180,13 @@ func (p *jsonParser) list(depth int) error {
 func (p *jsonParser) string() error {
 	p.pos++
 	start := p.pos
+	if n := longPlain(p.src[start:]); n > 0 {
+		_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(start + n)})
+		p.pos += n + 1
+		return err
+	}
 	var flags uint8
-	ascii := true
+	plain := true
 	for {
 		p.pos += plainRun(p.src[p.pos:])
 		if p.pos >= len(p.src) {
@@ -186,7 +194,7 @@ func (p *jsonParser) string() error {
 		}
 		switch c := p.src[p.pos]; {
 		case c == '"':
-			if !ascii && !utf8.Valid(p.src[start:p.pos]) {
+			if !plain && !utf8.Valid(p.src[start:p.pos]) {
 				return p.wrong("string is not UTF-8")
 			}
 			_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(p.pos), flags: flags})
@@ -198,12 +206,24 @@ func (p *jsonParser) string() error {
 				return err
 			}
 		case c >= utf8.RuneSelf:
-			ascii = false
+			plain = false
 			p.pos++
 		default:
 			return p.wrong("control character in string")
 		}
 	}
+}
+
+// longPlain returns the length of the string at the start of b if that is long,
+// ends in b, and is printable ASCII without escapes, as base64 is; else 0. It
+// takes three passes of vector code, each several times as fast as plainRun.
+func longPlain(b []byte) int {
+	const long = 64
+	n := bytes.IndexByte(b, '"')
+	if n < long || bytes.IndexByte(b[:n], '\\') >= 0 || !ascii.ValidPrint(b[:n]) {
+		return 0
+	}
+	return n
 }
 
 // escape passes over one escape sequence.
