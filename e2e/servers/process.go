@@ -145,7 +145,8 @@ func (p *Process) begin() (*running, error) {
 	}
 	defer out.Close() // the child has its own descriptor
 
-	cmd := exec.Command(p.spec.Path, p.spec.Args...)
+	// Stop and Kill end it; no context does.
+	cmd := exec.Command(p.spec.Path, p.spec.Args...) //nolint:noctx // see above
 	cmd.Env = p.spec.Env
 	cmd.Dir = p.spec.Dir
 	cmd.Stdout, cmd.Stderr = out, out
@@ -189,13 +190,13 @@ func (p *Process) awaitReady(ctx context.Context, r *running) error {
 		if last = p.spec.Ready(ctx); last == nil {
 			// Another program on the same port may have answered.
 			if r.ended() {
-				return fmt.Errorf("ended while something else answered for it (%v)", r.err)
+				return fmt.Errorf("ended while something else answered for it (%w)", r.err)
 			}
 			return nil
 		}
 		select {
 		case <-r.done:
-			return fmt.Errorf("ended before it was ready (%v)", r.err)
+			return fmt.Errorf("ended before it was ready (%w)", r.err)
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w; last answer: %w", ctx.Err(), last)
 		case <-tick.C:
