@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,7 +223,8 @@ func (l *Log) commit(mark bool) bool {
 	}
 	start := l.monotonic()
 	info := groupInfo{number: g.number}
-	err := l.journal.write(g.buf, g.used, &info, l.opt.Clock().UnixMilli())
+	records := slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.frames) > 0 })
+	err := l.journal.write(g.buf, g.used, &info, l.opt.Clock().UnixMilli(), records)
 	took := l.monotonic() - start
 	switch {
 	case errors.Is(err, errNoSpace):

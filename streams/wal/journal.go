@@ -107,11 +107,21 @@ func (j *journal) path(name string) string { return filepath.Join(j.dir, name) }
 var errNoSpace = errors.New("disk is full")
 
 // write makes a group durable. buf begins with one block of room for a file's
-// head, then the group, of which used bytes are head and frames.
-func (j *journal) write(buf []byte, used int, g *groupInfo, now int64) error {
+// head, then the group, of which used bytes are head and frames. A group with
+// records leaves the reserve behind it, or is refused with errNoSpace.
+func (j *journal) write(buf []byte, used int, g *groupInfo, now int64, records bool) error {
 	total := int64((used + block - 1) &^ (block - 1))
-	if j.active == nil || (j.off > 0 && j.off+total > j.size) {
-		if err := j.advance(j.active == nil, total); err != nil {
+	reserve := int64(0)
+	if records {
+		reserve = min(reserveBytes, j.bytes/8)
+	}
+	if j.active == nil || (j.off > 0 && j.off+total+reserve > j.size) {
+		if err := j.advance(j.active == nil, total+reserve); err != nil {
+			return err
+		}
+	}
+	if records {
+		if err := j.extend(max(j.off, block) + total + reserve); err != nil {
 			return err
 		}
 	}
@@ -136,6 +146,26 @@ func (j *journal) write(buf []byte, used int, g *groupInfo, now int64) error {
 	j.off = at + int64(len(out))
 	j.size = max(j.size, j.off)
 	j.lsn += uint64(total) //nolint:gosec // Positive.
+	return nil
+}
+
+// reserveBytes of written file are kept free of records. When the disk is full
+// to the last byte they still hold changes of state, so that deliveries go on.
+const reserveBytes = 256 << 10
+
+// extend fills the active file with zeros up to a size, and somewhat further,
+// if it is not as large yet: it had no successor in time.
+func (j *journal) extend(size int64) error {
+	for j.size < size {
+		n, err := j.active.WriteAt(make([]byte, reserveBytes), j.size)
+		j.size += int64(n)
+		if isNoSpace(err) {
+			return fmt.Errorf("%w: %w", errNoSpace, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

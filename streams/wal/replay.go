@@ -475,7 +475,7 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		}
 		buf := make([]byte, block+len(last))
 		copy(buf[block:], last)
-		if err := j.write(buf, used, &groupInfo{number: g.number}, l.opt.Clock().UnixMilli()); err != nil {
+		if err := j.write(buf, used, &groupInfo{number: g.number}, l.opt.Clock().UnixMilli(), false); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	} else if err := j.advance(true, block); err != nil {
