@@ -97,7 +97,12 @@ func (c *files) release(h *handle) {
 	c.mu.Lock()
 	h.users--
 	last := h.users == 0
-	if last && !h.gone {
+	switch {
+	case !last || h.gone:
+	case len(c.open) > c.max: // all were in use when one more was needed
+		h.gone = true
+		delete(c.open, h.seg)
+	default:
 		h.elem = c.order.PushFront(h)
 	}
 	closing := last && h.gone
