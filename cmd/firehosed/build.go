@@ -131,7 +131,7 @@ func (b *builder) transforms(list []config.Transform) {
 func (b *builder) destination(d *config.DeliveryStream, zone *time.Location) {
 	opt := &b.out.opt
 	if d.Destination.Objects() {
-		sink, prefix, extension, elem := b.objectSink(d.Destination.S3, d.Destination.Dir)
+		sink, prefix, extension, elem := b.objectSink("destination", d.Destination.S3, d.Destination.Dir)
 		out := &delivery.ObjectOutput{
 			Output:    delivery.Output{Sink: sink, Compression: formats.Compression(d.Compression)},
 			Format:    b.format(&d.Format),
@@ -158,7 +158,7 @@ func (b *builder) destination(d *config.DeliveryStream, zone *time.Location) {
 }
 
 func (b *builder) errorOutput(e *config.ErrorOutput, zone *time.Location) {
-	sink, prefix, _, elem := b.objectSink(e.S3, e.Dir)
+	sink, prefix, _, elem := b.objectSink("errors", e.S3, e.Dir)
 	parsed, err := delivery.ParseErrorPrefix(prefix, zone)
 	if err != nil {
 		b.problem(err, "errors", elem, "prefix")
@@ -170,7 +170,7 @@ func (b *builder) backup(k *config.Backup, zone *time.Location) {
 	if k == nil {
 		return
 	}
-	sink, prefix, extension, elem := b.objectSink(k.S3, k.Dir)
+	sink, prefix, extension, elem := b.objectSink("backup", k.S3, k.Dir)
 	parsed, err := delivery.ParsePrefix(prefix, zone)
 	if err != nil {
 		b.problem(err, "backup", elem, "prefix")
@@ -182,9 +182,9 @@ func (b *builder) backup(k *config.Backup, zone *time.Location) {
 	}
 }
 
-// objectSink makes the sink of a destination, an error output or a backup.
-// elem is its key in the configuration.
-func (b *builder) objectSink(s3 *config.S3, dir *config.Dir) (sink sinks.ObjectSink, prefix, extension, elem string) {
+// objectSink makes the sink of a destination, an error output or a backup, as
+// section says. elem is its key there.
+func (b *builder) objectSink(section string, s3 *config.S3, dir *config.Dir) (sink sinks.ObjectSink, prefix, extension, elem string) {
 	var err error
 	if s3 != nil {
 		sink, err = newS3(b.ctx, s3, b.logger)
@@ -194,7 +194,7 @@ func (b *builder) objectSink(s3 *config.S3, dir *config.Dir) (sink sinks.ObjectS
 		prefix, extension, elem = dir.Prefix, dir.Extension, "dir"
 	}
 	if err != nil {
-		b.problem(err, "destination", elem)
+		b.problem(err, section, elem)
 		return nil, prefix, extension, elem
 	}
 	b.out.closers = append(b.out.closers, sink.Close)
