@@ -1,0 +1,110 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+const (
+	minChunk = 64 << 10
+	maxChunk = 1 << 20
+)
+
+// frameReader walks the frames of a segment file in [off, end). Frames alias
+// buffers that are not used again, so records may be kept.
+type frameReader struct {
+	l        *Log
+	s        *shard
+	f        io.ReaderAt
+	path     string
+	off, end int64 // what was not handed out yet
+	buf      []byte
+	chunk    int
+}
+
+// next returns the next frame with a good header, without its body checked.
+// io.EOF at the end; a *streams.DamageError if the header is not good.
+func (r *frameReader) next() (frame, error) {
+	if r.off >= r.end {
+		return frame{}, io.EOF
+	}
+	if err := r.fill(headerBytes); err != nil {
+		return frame{}, err
+	}
+	h, ok := parseHeader(r.buf, r.l.seed)
+	if !ok || h.kind != kindRecords || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
+		int64(h.size()) > r.end-r.off {
+		return frame{}, &streams.DamageError{
+			File: r.path, From: r.off, To: r.end,
+			Reason: fmt.Sprintf("no frame of this shard at byte %d", r.off),
+		}
+	}
+	if err := r.fill(h.size()); err != nil {
+		return frame{}, err
+	}
+	f := frame{buf: r.buf[:h.size():h.size()], base: streams.Sequence(h.seq), count: h.count, arrival: h.time}
+	r.buf = r.buf[h.size():]
+	r.off += int64(h.size())
+	return f, nil
+}
+
+// skip goes on at the next good frame after damage at off, and returns the
+// sequence it begins with. It completes what bad says.
+func (r *frameReader) skip(bad *streams.DamageError) (streams.Sequence, bool) {
+	off := r.l.nextFrame(r.f, r.s, r.off+8, r.end, 0)
+	if off < 0 {
+		return 0, false
+	}
+	bad.To = off
+	r.off, r.buf = off, nil
+	if err := r.fill(headerBytes); err != nil {
+		return 0, false
+	}
+	h, ok := parseHeader(r.buf, r.l.seed)
+	return streams.Sequence(h.seq), ok
+}
+
+// check verifies the body of the frame that next returned last.
+func (r *frameReader) check(f frame) error {
+	h, _ := parseHeader(f.buf, r.l.seed)
+	if !bodyOK(f.buf, h, r.l.seed) {
+		return r.damage(f, "checksum does not match")
+	}
+	return nil
+}
+
+func (r *frameReader) damage(f frame, why string) error {
+	return &streams.DamageError{
+		File: r.path, From: r.off - int64(len(f.buf)), To: r.off,
+		Reason: fmt.Sprintf("%s in records %d to %d", why, f.base, f.next()-1),
+	}
+}
+
+// fill makes n bytes available in buf.
+func (r *frameReader) fill(n int) error {
+	if len(r.buf) >= n {
+		return nil
+	}
+	at := r.off + int64(len(r.buf))
+	want := max(n, r.chunk)
+	if left := r.end - r.off; int64(want) > left {
+		want = int(left)
+	}
+	if want < n {
+		return &streams.DamageError{File: r.path, From: r.off, To: r.end, Reason: "a frame does not end"}
+	}
+	grown := make([]byte, want)
+	have := copy(grown, r.buf)
+	got, err := r.f.ReadAt(grown[have:], at)
+	if have+got < n {
+		if err == nil || errors.Is(err, io.EOF) {
+			return &streams.DamageError{File: r.path, From: at + int64(got), To: r.end, Reason: "the file is too short"}
+		}
+		return fmt.Errorf("read %s: %w", r.path, err)
+	}
+	r.buf = grown[:have+got]
+	return nil
+}

@@ -1,0 +1,161 @@
+package wal
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// horizon returns the first sequence that retention still shows.
+func (l *Log) horizon(s *shard, cut int64) (streams.Sequence, error) {
+	s.mu.Lock()
+	first, at, last, next := s.first, s.firstAt, s.last, s.next
+	s.mu.Unlock()
+	switch {
+	case last < cut: // also if there never was a record
+		return next, nil
+	case at >= cut:
+		return first, nil
+	}
+	seq, at, err := l.findTime(s, cut)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Records that are lost right before the first one that is left may not
+	// have expired either: they are not passed over in silence.
+	for _, d := range slices.Backward(s.damage) {
+		if d.from < seq && d.to >= seq && d.to > s.first {
+			seq, at = max(d.from, s.first), -1
+		}
+	}
+	if seq >= s.first {
+		s.first, s.firstAt = seq, at
+	}
+	return s.first, nil
+}
+
+// findTime returns the first record that arrived at or after t (Unix ms) and
+// its arrival, or the tip and -1.
+func (l *Log) findTime(s *shard, t int64) (streams.Sequence, int64, error) {
+	for range 1 << 20 { // until nothing moves under it
+		seq, at, err := l.findTimeOnce(s, t)
+		if !errors.Is(err, errMovedFile) {
+			return seq, at, err
+		}
+	}
+	return 0, 0, errMovedFile
+}
+
+func (l *Log) findTimeOnce(s *shard, t int64) (streams.Sequence, int64, error) {
+	s.mu.Lock()
+	tip := s.next
+	for _, seg := range s.segs {
+		if seg.last < t {
+			continue
+		}
+		if seg.first >= t {
+			base, at := seg.base, seg.first
+			s.mu.Unlock()
+			return base, at, nil
+		}
+		if seg.index == nil {
+			s.mu.Unlock()
+			if err := l.loadIndex(s, seg); err != nil {
+				return 0, 0, err
+			}
+			return 0, 0, errMovedFile
+		}
+		off, end, path, open := int64(seg.index.byArrival(seg, t).off), seg.size, seg.path(), !seg.sealed
+		s.mu.Unlock()
+		return l.scanTime(s, seg, path, open, off, end, t)
+	}
+	tail := s.tail
+	s.mu.Unlock()
+	for i := range tail {
+		f := &tail[i]
+		if seq, at, ok := firstAt(f, t); ok {
+			return seq, at, nil
+		}
+	}
+	return tip, -1, nil
+}
+
+func (l *Log) scanTime(s *shard, seg *segment, path string, open bool, off, end, t int64) (streams.Sequence, int64, error) {
+	h, err := l.openToRead(s, seg, path, open)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer l.files.release(h)
+	r := frameReader{l: l, s: s, f: h, path: path, off: off, end: end, chunk: minChunk}
+	next := seg.base // of the records not seen yet
+	if off > segmentHead {
+		next = 0
+	}
+	for {
+		f, err := r.next()
+		var bad *streams.DamageError
+		if errors.As(err, &bad) && next > 0 {
+			if ahead, ok := r.skip(bad); ok && ahead > next {
+				// The damaged records may be among those wanted. Reading them
+				// will tell.
+				return next, -1, nil
+			}
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = &streams.DamageError{File: path, From: off, To: end, Reason: "records are missing"}
+			}
+			return 0, 0, err
+		}
+		if seq, at, ok := firstAt(&f, t); ok {
+			return seq, at, nil
+		}
+		next = f.next()
+	}
+}
+
+// firstAt finds the first record of a frame that arrived at or after t.
+func firstAt(f *frame, t int64) (streams.Sequence, int64, bool) {
+	if f.arrival >= t {
+		return f.base, f.arrival, true
+	}
+	body := f.body()
+	for i := range f.count {
+		r, rest, ok := nextRecord(body)
+		if !ok {
+			return 0, 0, false
+		}
+		if at := f.arrival + int64(r.delta); at >= t { //nolint:gosec // At most 32 bits.
+			return f.base + streams.Sequence(i), at, true
+		}
+		body = rest
+	}
+	return 0, 0, false
+}
+
+// retentionNow is the wall time in Unix ms that retention goes by: Clock, but
+// if that jumped by more than an hour against the monotonic clock, what it
+// would be without the jump. A wrong clock must not erase a year of records.
+func (l *Log) retentionNow() int64 {
+	wall := l.opt.Clock()
+	if l.opt.Monotonic == nil {
+		return wall.UnixMilli()
+	}
+	steady := l.wallStart.Add(l.opt.Monotonic() - l.monoStart)
+	d := wall.Sub(steady)
+	if d > time.Hour || d < -time.Hour {
+		if !l.jumped.Swap(true) {
+			l.opt.Logger.Error("clock: it jumped; retention goes on without the jump until a restart", "jump", d)
+		}
+		return steady.UnixMilli()
+	}
+	if l.jumped.Swap(false) {
+		l.opt.Logger.Info("clock: it is right again")
+	}
+	return wall.UnixMilli()
+}

@@ -1,0 +1,198 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+
+	"github.com/firehosed/firehosed/streams"
+)
+
+// source is where the record at a sequence lies.
+type source struct {
+	tail  []frame  // in memory
+	seg   *segment // or in a file:
+	path  string
+	open  bool
+	off   int64 // of a frame at or before it
+	end   int64 // of the frames
+	next  streams.Sequence
+	known bool // off and end are, else the index must be loaded first
+	hole  *damaged
+	tip   bool
+}
+
+// locate finds the source of seq. The index of seg, if loaded, is used.
+func (l *Log) locate(s *shard, seq streams.Sequence) source {
+	s.mu.Lock()
+	var victims []*indexOwner
+	src := s.locate(seq)
+	if src.seg != nil && src.seg.index != nil {
+		x := src.seg.index
+		src.off, src.end, src.known = int64(x.bySeq(src.seg, seq).off), src.seg.size, true
+		victims = l.indexes.touch(s, src.seg)
+	}
+	s.mu.Unlock()
+	l.indexes.drop(victims)
+	return src
+}
+
+func (s *shard) locate(seq streams.Sequence) source {
+	for i := range s.damage {
+		if d := &s.damage[i]; seq >= d.from && seq < d.to {
+			return source{hole: d}
+		}
+	}
+	if seq >= s.next {
+		if s.suspect != nil {
+			return source{hole: &damaged{from: seq, to: seq, err: s.suspect}}
+		}
+		return source{tip: true}
+	}
+	if len(s.tail) > 0 && seq >= s.tail[0].base {
+		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
+		if i < len(s.tail) {
+			return source{tail: s.tail[i:]}
+		}
+	}
+	for _, seg := range s.segs {
+		if seq < seg.next {
+			return source{seg: seg, path: seg.path(), open: !seg.sealed, next: seg.next}
+		}
+	}
+	return source{tip: true}
+}
+
+// fillPage collects from wherever the records are, until the page is full or
+// the tip is reached.
+func (l *Log) fillPage(s *shard, c *collector) error {
+	for range 1 << 20 { // each turn makes progress; see the end of the loop
+		src := l.locate(s, c.page.Next)
+		before := c.page.Next
+		var more bool
+		var err error
+		switch {
+		case src.hole != nil:
+			if len(c.page.Records) > 0 {
+				return nil
+			}
+			return src.hole.err
+		case src.tip:
+			return nil
+		case src.tail != nil:
+			for i := range src.tail {
+				f := &src.tail[i]
+				if f.base > c.page.Next { // a hole in between
+					break
+				}
+				if more, err = c.add(f.base, f.count, f.arrival, f.body()); err != nil || !more {
+					return err
+				}
+			}
+		default:
+			more, err = l.fillFromSegment(s, &src, c)
+			if errors.Is(err, errMovedFile) {
+				continue
+			}
+			if err != nil {
+				var bad *streams.DamageError
+				if errors.As(err, &bad) && len(c.page.Records) > 0 {
+					return nil // what was good comes first
+				}
+				return err
+			}
+			if !more {
+				return nil
+			}
+		}
+		if c.page.Next == before {
+			return nil
+		}
+	}
+	return nil
+}
+
+// errMovedFile means that a segment got another name, or was removed, between
+// the look at it and its opening.
+var errMovedFile = errors.New("file moved")
+
+// openToRead opens the file of a source.
+func (l *Log) openToRead(s *shard, seg *segment, path string, open bool) (*handle, error) {
+	flag := os.O_RDONLY
+	if open {
+		flag = os.O_RDWR // the writer shares it
+	}
+	h, err := l.files.acquire(seg, path, flag)
+	if errors.Is(err, os.ErrNotExist) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.gone {
+			return nil, streams.ErrNotFound
+		}
+		for _, now := range s.segs {
+			if now == seg && seg.path() == path {
+				return nil, &streams.DamageError{File: path, Reason: "the file is missing"}
+			}
+		}
+		return nil, errMovedFile
+	}
+	return h, err
+}
+
+func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, err error) {
+	if !src.known {
+		if err := l.loadIndex(s, src.seg); err != nil {
+			return false, err
+		}
+		return true, errMovedFile // look again, now with the index
+	}
+	h, err := l.openToRead(s, src.seg, src.path, src.open)
+	if err != nil {
+		return false, err
+	}
+	defer l.files.release(h)
+	r := frameReader{l: l, s: s, f: h, path: src.path, off: src.off, end: src.end}
+	r.chunk = int(min(max(c.left.Bytes+c.left.Bytes/8+indexEvery, minChunk), maxChunk))
+	for {
+		f, err := r.next()
+		if errors.Is(err, io.EOF) {
+			if c.page.Next < src.next {
+				// All frames were read, and yet records are missing.
+				return false, &streams.DamageError{File: src.path, From: src.off, To: src.end, Reason: "records are missing"}
+			}
+			return true, nil
+		}
+		var bad *streams.DamageError
+		if errors.As(err, &bad) {
+			// The frame that cannot be read may be before the one wanted, and
+			// then does not matter.
+			if ahead, ok := r.skip(bad); ok && ahead <= c.page.Next {
+				continue
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		if f.next() <= c.page.Next {
+			continue
+		}
+		if f.base > c.page.Next {
+			return false, &streams.DamageError{
+				File: src.path, From: src.off, To: r.off - int64(len(f.buf)),
+				Reason: fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1),
+			}
+		}
+		if err := r.check(f); err != nil {
+			return false, err
+		}
+		more, err := c.add(f.base, f.count, f.arrival, f.body())
+		if err != nil {
+			return false, r.damage(f, err.Error())
+		}
+		if !more {
+			return false, nil
+		}
+	}
+}
