@@ -27,6 +27,7 @@ type cli struct {
 	Put         putCmd         `cmd:"" help:"Put lines as records into a stream or a delivery stream."`
 	Tail        tailCmd        `cmd:"" help:"Print the records of a stream as they arrive."`
 	Streams     streamsCmd     `cmd:"" help:"List streams and delivery streams."`
+	Dump        dumpCmd        `cmd:"" help:"Show what a file of the log holds. Reads only, also while a daemon runs."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the daemon is ready, else 1."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

@@ -1,0 +1,439 @@
+package wal
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+)
+
+// binary dumps a journal or segment file: its head, every frame whose header
+// is whole, what lies between, and of a sealed segment index and trailer.
+func (d *dumper) binary(kind, name string, w *window) error {
+	d.frames, d.bad = 0, 0
+	head, err := w.at(0, segmentHead)
+	if err != nil {
+		return err
+	}
+	if d.id == "" && len(head) >= 32 && (string(head[:8]) == journalMagic || string(head[:8]) == segmentMagic) {
+		// A file that lies alone names its log in its head.
+		if err := d.know(fmt.Sprintf("%x", head[16:32])); err != nil {
+			return err
+		}
+	}
+	if d.id == "" {
+		return fmt.Errorf("%s: %w: there is no file %s near it, and its own head is damaged; name the id", name, ErrNoLogID, formatFile)
+	}
+	var generation uint32
+	from := int64(segmentHead)
+	if kind == "journal" {
+		from = block
+		generation, err = d.journalHead(head)
+	} else {
+		err = d.segmentHead(head)
+	}
+	if err != nil {
+		return err
+	}
+	end, err := d.footer(kind, w)
+	if err != nil {
+		return err
+	}
+	if err := d.walk(w, kind, generation, from, end); err != nil {
+		return err
+	}
+	if end < w.size {
+		if err := d.index(w, end); err != nil {
+			return err
+		}
+	}
+	return d.entry("end", w.size, field{"frames", d.frames}, field{"bad", d.bad})
+}
+
+func (d *dumper) journalHead(b []byte) (generation uint32, err error) {
+	h, ok := parseFileHead(b, d.seed)
+	if !ok {
+		return 0, d.badHead(b)
+	}
+	return h.generation, d.entry("head", 0, field{"format", formatVersion}, field{"log", fmt.Sprintf("%x", h.logID)},
+		field{"generation", h.generation}, field{"start", h.start}, field{"checksum", match(true)})
+}
+
+func (d *dumper) segmentHead(b []byte) error {
+	m, ok := parseSegmentHead(b, d.seed)
+	if !ok {
+		return d.badHead(b)
+	}
+	return d.entry("head", 0, field{"format", formatVersion}, field{"log", fmt.Sprintf("%x", m.logID)}, field{"stream", m.stream},
+		field{"shard", m.shard}, field{"base", m.base}, field{"made", stamp(m.made)}, field{"checksum", match(true)})
+}
+
+func (d *dumper) badHead(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	d.bad++
+	return d.entry("head", 0, field{"checksum", match(false)}, field{"zero", allZero(b)})
+}
+
+func allZero(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
+
+// footer prints the trailer of a sealed segment, and returns where the frames
+// end.
+func (d *dumper) footer(kind string, w *window) (int64, error) {
+	if kind != "segment" || w.size < segmentHead+trailerBytes {
+		return w.size, nil
+	}
+	b, err := w.at(w.size-trailerBytes, trailerBytes)
+	if err != nil {
+		return 0, err
+	}
+	t, _, ok := parseTrailer(b, w.size, d.seed)
+	if !ok {
+		return w.size, nil
+	}
+	return t.indexAt, nil
+}
+
+// index prints the index and the trailer of a sealed segment.
+func (d *dumper) index(w *window, at int64) error {
+	b, err := w.at(w.size-trailerBytes, trailerBytes)
+	if err != nil {
+		return err
+	}
+	t, crc, ok := parseTrailer(b, w.size, d.seed)
+	if !ok {
+		return nil // it was, a moment ago: the file is being written
+	}
+	sum := d.seed
+	for n := uint32(0); n < t.entries; n++ {
+		off := at + int64(n)*indexEntrySize
+		b, err := w.at(off, indexEntrySize)
+		if err != nil {
+			return err
+		}
+		if len(b) < indexEntrySize {
+			break
+		}
+		sum = checksum(sum, b)
+		e := decodeIndex(b)[0]
+		if err := d.entry("index", off, field{"seq", t.base + uint64(e.seq)}, field{"frame", e.off},
+			field{"arrival", stamp(t.first + int64(e.arrival))}, field{"payload", e.payload}); err != nil {
+			return err
+		}
+	}
+	if sum != crc {
+		d.bad++
+	}
+	return d.entry("trailer", w.size-trailerBytes, field{"base", t.base}, field{"next", t.next}, field{"first", stamp(t.first)},
+		field{"last", stamp(t.last)}, field{"payload", t.payload}, field{"index_at", t.indexAt}, field{"entries", t.entries},
+		field{"index_checksum", match(sum == crc)}, field{"checksum", match(true)})
+}
+
+// walk prints the frames between two offsets. In a journal, frames outside the
+// groups of the file's generation are what an earlier use left behind.
+func (d *dumper) walk(w *window, kind string, generation uint32, off, end int64) error {
+	groupEnd := int64(0)
+	for off < end {
+		b, err := w.at(off, headerBytes)
+		if err != nil {
+			return err
+		}
+		h, ok := parseHeader(b, d.seed)
+		if !ok {
+			next, err := d.gap(w, off, end, groupEnd)
+			if err != nil {
+				return err
+			}
+			if next == off {
+				return nil // the file became shorter meanwhile
+			}
+			off = next
+			continue
+		}
+		if b, err = w.at(off, headerBytes+int(h.length)); err != nil {
+			return err
+		}
+		d.frames++
+		whole := len(b) == headerBytes+int(h.length) && bodyOK(b, h, d.seed)
+		stale := kind == "journal" && off >= groupEnd
+		if h.kind == kindGroup {
+			if g, ok := parseGroup(b, d.seed); ok {
+				if generation == 0 {
+					generation = g.generation // the head is damaged
+				}
+				if stale = kind == "journal" && g.generation != generation; !stale {
+					if groupEnd > 0 && off > groupEnd {
+						d.bad++ // one is missing in between
+					}
+					groupEnd = off + int64(g.total)
+				}
+				if err := d.group(off, &h, &g, stale); err != nil {
+					return err
+				}
+				off += groupHead
+				continue
+			}
+			whole = false
+		}
+		if err := d.frame(off, &h, whole, stale); err != nil {
+			return err
+		}
+		if !whole {
+			if !stale {
+				d.bad++
+			}
+			if off, err = d.behind(w, off, &h, end, groupEnd); err != nil {
+				return err
+			}
+			continue
+		}
+		if d.opt.Records {
+			if err := d.contents(off+headerBytes, &h, b[headerBytes:]); err != nil {
+				return err
+			}
+		}
+		off += int64(h.size())
+	}
+	return nil
+}
+
+// behind returns where to go on after a frame whose body is damaged: behind it,
+// if something is there that shows the length to be right, else within.
+func (d *dumper) behind(w *window, off int64, h *header, end, groupEnd int64) (int64, error) {
+	next := off + int64(h.size())
+	if next == end || (next <= groupEnd && groupEnd-next < block) {
+		return next, nil
+	}
+	b, err := w.at(next, headerBytes)
+	if err != nil {
+		return 0, err
+	}
+	if _, ok := parseHeader(b, d.seed); ok {
+		return next, nil
+	}
+	return off + 8, nil
+}
+
+// gap prints a run of bytes that are no frame, and returns where the next
+// frame begins. Zeros are padding, or room that was not written yet.
+func (d *dumper) gap(w *window, from, end, groupEnd int64) (int64, error) {
+	zero := true
+	off := from
+	for off < end {
+		b, err := w.at(off, int(min(maxChunk, end-off)))
+		if err != nil {
+			return 0, err
+		}
+		if len(b) == 0 {
+			return from, nil
+		}
+		i := 0
+		for ; i < len(b); i += 8 {
+			if i > 0 || off > from {
+				if h := b[i:]; len(h) < headerBytes && off+int64(len(b)) < end {
+					break // it goes on in the next piece
+				} else if _, ok := parseHeader(h, d.seed); ok {
+					return off + int64(i), d.between(from, off+int64(i), groupEnd, zero)
+				}
+			}
+			zero = zero && allZero(b[i:min(i+8, len(b))])
+		}
+		if i == 0 {
+			i = len(b)
+		}
+		off += int64(min(i, len(b)))
+	}
+	return end, d.between(from, end, groupEnd, zero)
+}
+
+func (d *dumper) between(from, to, groupEnd int64, zero bool) error {
+	if zero && to <= groupEnd {
+		return nil // the padding of a group
+	}
+	what := "bytes"
+	if zero {
+		what = "zeros"
+	} else if from < groupEnd || groupEnd == 0 {
+		d.bad++ // within what was written; behind it lies what an earlier use left
+	}
+	return d.entry(what, from, field{"to", to}, field{"length", to - from})
+}
+
+func (d *dumper) group(off int64, h *header, g *groupInfo, stale bool) error {
+	f := []field{
+		{"lsn", g.lsn}, {"number", g.number}, {"bytes", g.total}, {"frames", g.frames}, {"generation", g.generation},
+		{"synced", g.synced}, {"written", stamp(h.time)}, {"checksum", match(true)},
+	}
+	if stale {
+		f = append(f, field{"stale", true})
+	}
+	return d.entry("group", off, f...)
+}
+
+var kindNames = map[uint8]string{kindGroup: "group", kindRecords: "records", kindState: "state", kindControl: "control"}
+
+func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
+	name := kindNames[h.kind]
+	if name == "" {
+		name = fmt.Sprint(h.kind)
+	}
+	f := []field{{"kind", name}}
+	if h.kind == kindRecords {
+		f = append(f, field{"stream", h.stream}, field{"shard", h.shard}, field{"base", h.seq}, field{"count", h.count}, field{"arrival", stamp(h.time)})
+	} else {
+		f = append(f, field{"group", h.seq}, field{"count", h.count}, field{"written", stamp(h.time)})
+	}
+	f = append(f, field{"length", h.length}, field{"checksum", match(whole)})
+	if stale {
+		f = append(f, field{"stale", true})
+	}
+	return d.entry("frame", off, f...)
+}
+
+// contents prints what a whole frame holds.
+func (d *dumper) contents(off int64, h *header, body []byte) error {
+	switch h.kind {
+	case kindRecords:
+		return d.records(off, h, body)
+	case kindState:
+		updates, ok := decodeState(body, h.count)
+		if !ok {
+			d.bad++
+			return d.entry("state", off, field{"error", "the body does not hold the updates it should"})
+		}
+		for _, u := range updates {
+			if err := d.entry("state", off, append([]field{{"key", u.Key}, {"removed", u.Value == nil}}, d.value("value", u.Value)...)...); err != nil {
+				return err
+			}
+		}
+	case kindControl:
+		if d.opt.JSON && json.Valid(body) {
+			return d.entry("control", off, field{"control", json.RawMessage(body)})
+		}
+		return d.entry("control", off, field{"control", string(body)})
+	}
+	return nil
+}
+
+func (d *dumper) records(off int64, h *header, body []byte) error {
+	total := len(body)
+	for i := range h.count {
+		at := off + int64(total-len(body))
+		r, rest, ok := nextRecord(body)
+		if !ok {
+			d.bad++
+			return d.entry("record", at, field{"seq", h.seq + uint64(i)}, field{"error", errRecords.Error()})
+		}
+		body = rest
+		f := []field{{"seq", h.seq + uint64(i)}, {"arrival", stamp(h.time + int64(r.delta))}} //nolint:gosec // At most 32 bits.
+		f = append(f, d.value("key", r.key)...)
+		if r.explicit {
+			f = append(f, field{"hash_key", r.hash.String()})
+		}
+		f = append(f, field{"bytes", len(r.data)})
+		if err := d.entry("record", at, append(f, d.value("data", r.data)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shownBytes is how much of a value text shows.
+const shownBytes = 120
+
+// value is a field of any bytes: in JSON a string, or base64 under another name
+// if it is not UTF-8; in text a string that is cut off.
+func (d *dumper) value(key string, b []byte) []field {
+	if d.opt.JSON {
+		if utf8.Valid(b) {
+			return []field{{key, string(b)}}
+		}
+		return []field{{key + "_base64", b}}
+	}
+	if len(b) > shownBytes {
+		return []field{{key, string(b[:shownBytes])}, {key + "_cut", len(b) - shownBytes}}
+	}
+	return []field{{key, string(b)}}
+}
+
+// snapshot dumps a snapshot: its checksum, the numbers, and a line for each
+// stream, shard, damaged range and key of state.
+func (d *dumper) snapshot(w *window) error {
+	if w.size > maxSnapshot {
+		return d.entry("snapshot", 0, field{"error", "too large to be one"})
+	}
+	b, err := w.at(0, int(w.size))
+	if err != nil {
+		return err
+	}
+	if d.id == "" {
+		var only struct{ Log string }
+		if i := len(b) - snapshotTail; i > 0 && json.Unmarshal(b[:i], &only) == nil {
+			_ = d.know(only.Log) // a wrong one shows as a bad checksum
+		}
+	}
+	n, err := decodeSnapshot(b, d.seed)
+	sum := err == nil
+	if err != nil {
+		// What can be read of it may still help.
+		n = new(snapshot)
+		body := b
+		if i := len(b) - snapshotTail; i > 0 {
+			body = b[:i]
+		}
+		if jerr := json.Unmarshal(body, n); jerr != nil {
+			return d.entry("snapshot", 0, field{"checksum", match(false)}, field{"error", jerr.Error()})
+		}
+	}
+	if err := d.entry("snapshot", 0, field{"number", n.Number}, field{"log", n.Log}, field{"written", stamp(n.Written.UnixMilli())},
+		field{"lsn", n.LSN}, field{"synced", n.Synced}, field{"generation", n.Generation}, field{"group", n.Group},
+		field{"next_stream", n.NextStream}, field{"streams", len(n.Streams)}, field{"deleting", len(n.Deleting)},
+		field{"state", len(n.State)}, field{"checksum", match(sum)}); err != nil {
+		return err
+	}
+	for i := range n.Streams {
+		if err := d.snapStream(&n.Streams[i]); err != nil {
+			return err
+		}
+	}
+	if !d.opt.Records {
+		return nil
+	}
+	for _, s := range n.State {
+		if err := d.entry("state", 0, append([]field{{"key", string(s.Key)}}, d.value("value", s.Value)...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *dumper) snapStream(e *snapStream) error {
+	if err := d.entry("stream", 0, field{"id", e.ID}, field{"name", string(e.Name)}, field{"created", stamp(e.Created)},
+		field{"retention", msDuration(e.Retention).String()}, field{"next_shard", e.NextShard}, field{"shards", len(e.Shards)}); err != nil {
+		return err
+	}
+	for i := range e.Shards {
+		s := &e.Shards[i]
+		f := []field{
+			{"stream", e.ID}, {"id", s.ID}, {"start", s.Start}, {"end", s.End}, {"oldest", s.Oldest}, {"next", s.Next},
+			{"open_base", s.Base}, {"open_bytes", s.Bytes}, {"closed", s.Closed != 0},
+		}
+		for name, h := range map[string]*snapHole{"refuse": s.Refuse, "suspect": s.Suspect} {
+			if h != nil {
+				f = append(f, field{name, h.Reason})
+			}
+		}
+		slices.SortFunc(f[9:], func(a, b field) int { return len(a.key) - len(b.key) }) // refuse before suspect
+		if err := d.entry("shard", 0, f...); err != nil {
+			return err
+		}
+		for _, h := range s.Damage {
+			if err := d.entry("damage", 0, field{"stream", e.ID}, field{"shard", s.ID}, field{"from", h.From}, field{"to", h.To},
+				field{"file", h.File}, field{"begin", h.Begin}, field{"end", h.End}, field{"reason", h.Reason}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
