@@ -59,6 +59,16 @@ type Engine interface {
 	// Merge closes two neighbouring open shards, lower's range before upper's,
 	// and opens one over both ranges. ErrNotFound, ErrInvalid.
 	Merge(ctx context.Context, stream string, lower, upper ShardID) error
+	// Reshard brings a stream to count open shards, 1 to 10,000, of equal width,
+	// by splits and merges that are one durable unit: after a crash all of them
+	// have happened or none. Shards that have the right range already stay open;
+	// ranges may differ from equal ones by less than 2^32 keys, so that a doubling
+	// only splits. Shards that are only a step on the way are closed and empty
+	// from the beginning; they keep the lineage one of splits and merges, a shard
+	// having two parents at most. Like after any split or merge, whoever wants the
+	// order of a key reads parents to their end before their children.
+	// ErrNotFound, ErrInvalid.
+	Reshard(ctx context.Context, stream string, count int) error
 
 	// Describe returns what is known of a stream. ErrNotFound. It never waits
 	// for the disk. The shards are ordered by id.

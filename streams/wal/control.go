@@ -11,7 +11,7 @@ import (
 // control is a change of the streams themselves, as the journal keeps it:
 // JSON, docs/formats/journal.md, "Control".
 type control struct {
-	Op        string `json:"op"` // create, delete, configure, split, merge
+	Op        string `json:"op"` // create, delete, configure, split, merge, reshard
 	Stream    uint64 `json:"stream"`
 	Name      *text  `json:"name,omitempty"`         // create
 	Shards    int    `json:"shards,omitempty"`       // create
@@ -20,8 +20,9 @@ type control struct {
 	Shard     uint32 `json:"shard,omitempty"`    // split; merge: the lower one
 	Adjacent  uint32 `json:"adjacent,omitempty"` // merge: the upper one
 	At        string `json:"at,omitempty"`       // split: decimal
-	Child     uint32 `json:"child,omitempty"`    // split, merge: id of the first new shard
+	Child     uint32 `json:"child,omitempty"`    // split, merge, reshard: id of the first new shard
 	Created   int64  `json:"created_ms,omitempty"`
+	Steps     []step `json:"steps,omitempty"` // reshard
 }
 
 func (c *control) encode() ([]byte, error) { return json.Marshal(c) }
@@ -39,6 +40,10 @@ func decodeControl(b []byte) (*control, error) {
 	case "split":
 		if _, err := streams.ParseHashKey(c.At); err != nil {
 			return nil, fmt.Errorf("control record: split: %w", err)
+		}
+	case "reshard":
+		if err := checkSteps(c.Steps); err != nil {
+			return nil, err
 		}
 	case "delete", "configure", "merge":
 	default:
@@ -69,26 +74,39 @@ func (l *Log) apply(c *control) {
 		if err != nil || s == nil || streams.ShardID(c.Child) < st.nextShard {
 			return
 		}
-		low := newShard(st, streams.ShardID(c.Child), streams.HashRange{Start: s.rng.Start, End: at.Prev()}, msTime(c.Created))
-		high := newShard(st, streams.ShardID(c.Child)+1, streams.HashRange{Start: at, End: s.rng.End}, msTime(c.Created))
-		low.parent, high.parent = s.id, s.id
-		s.end(msTime(c.Time))
-		st.shards[low.id], st.shards[high.id] = low, high
-		st.nextShard = high.id + 1
+		st.split(s, at, streams.ShardID(c.Child), msTime(c.Time), msTime(c.Created))
+		st.nextShard = streams.ShardID(c.Child) + 2
 		st.reroute()
 	case "merge":
 		a, b := st.shards[streams.ShardID(c.Shard)], st.shards[streams.ShardID(c.Adjacent)]
 		if a == nil || b == nil || streams.ShardID(c.Child) < st.nextShard {
 			return
 		}
-		m := newShard(st, streams.ShardID(c.Child), streams.HashRange{Start: a.rng.Start, End: b.rng.End}, msTime(c.Created))
-		m.parent, m.adjacent = a.id, b.id
-		a.end(msTime(c.Time))
-		b.end(msTime(c.Time))
-		st.shards[m.id] = m
-		st.nextShard = m.id + 1
+		st.merge(a, b, streams.ShardID(c.Child), msTime(c.Time), msTime(c.Created))
+		st.nextShard = streams.ShardID(c.Child) + 1
 		st.reroute()
+	case "reshard":
+		st.applySteps(c)
 	}
+}
+
+// split closes s and opens child and child+1 in its place. Log.mu is held.
+func (st *stream) split(s *shard, at streams.HashKey, child streams.ShardID, now, created time.Time) {
+	low := newShard(st, child, streams.HashRange{Start: s.rng.Start, End: at.Prev()}, created)
+	high := newShard(st, child+1, streams.HashRange{Start: at, End: s.rng.End}, created)
+	low.parent, high.parent = s.id, s.id
+	s.end(now)
+	st.shards[low.id], st.shards[high.id] = low, high
+}
+
+// merge closes a and its upper neighbour b and opens child over both ranges.
+// Log.mu is held.
+func (st *stream) merge(a, b *shard, child streams.ShardID, now, created time.Time) {
+	m := newShard(st, child, streams.HashRange{Start: a.rng.Start, End: b.rng.End}, created)
+	m.parent, m.adjacent = a.id, b.id
+	a.end(now)
+	b.end(now)
+	st.shards[m.id] = m
 }
 
 func (l *Log) applyCreate(c *control) {

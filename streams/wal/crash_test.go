@@ -307,7 +307,9 @@ func (h *history) reshape(ctx context.Context, l *Log, stream string, rng *rand.
 	}
 	slices.SortFunc(open, func(a, b streams.ShardInfo) int { return a.Range.Start.Compare(b.Range.Start) })
 	i := rng.IntN(len(open))
-	if rng.IntN(2) == 0 && i+1 < len(open) {
+	if rng.IntN(3) == 0 {
+		err = l.Reshard(ctx, stream, 1+rng.IntN(6))
+	} else if rng.IntN(2) == 0 && i+1 < len(open) {
 		err = l.Merge(ctx, stream, open[i].ID, open[i+1].ID)
 	} else if len(open) < 8 {
 		mid := open[i].Range.Start
@@ -431,6 +433,7 @@ func (h *history) verify(l *Log) {
 
 func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info streams.StreamInfo) {
 	t := h.t
+	checkTiled(t, info)
 	found := map[place]record{}
 	parts := map[string]map[int]bool{} // batch -> indexes
 	for _, s := range info.Shards {
