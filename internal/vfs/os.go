@@ -36,6 +36,16 @@ func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return osFile{f}, nil
 }
 
+// OpenDirect implements DirectOpener.
+func (osFS) OpenDirect(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // The caller's business.
+	if err != nil {
+		return nil, err
+	}
+	setDirect(f, true) // without it the file is written as any other
+	return osFile{f}, nil
+}
+
 func (osFS) MkdirAll(dir string, perm fs.FileMode) error { return os.MkdirAll(dir, perm) }
 func (osFS) Rename(oldName, newName string) error        { return os.Rename(oldName, newName) }
 func (osFS) Remove(name string) error                    { return os.Remove(name) }

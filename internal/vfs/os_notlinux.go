@@ -8,3 +8,6 @@ func syncFile(f *os.File) error { return f.Sync() }
 
 // startWriteback is a hint that these systems have no call for.
 func startWriteback(*os.File, int64, int64) {}
+
+// setDirect is for Linux only.
+func setDirect(*os.File, bool) bool { return false }

@@ -85,3 +85,50 @@ func TestOSLock(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestWriteVecAt(t *testing.T) {
+	for _, direct := range []bool{false, true} {
+		name := filepath.Join(t.TempDir(), "x")
+		open := vfs.OS().OpenFile
+		if direct {
+			open = func(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+				return vfs.OpenDirect(vfs.OS(), name, flag, perm)
+			}
+		}
+		f, err := open(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// More buffers than one call of the system takes.
+		var bufs [][]byte
+		var want []byte
+		for i := range 1500 {
+			b := vfs.Aligned(vfs.BlockBytes)
+			for k := range b {
+				b[k] = byte(i * (k + 1))
+			}
+			bufs, want = append(bufs, b), append(want, b...)
+		}
+		if n, err := vfs.WriteVecAt(f, bufs, vfs.BlockBytes); n != len(want) || err != nil {
+			t.Fatalf("direct %t: wrote %d of %d, %v", direct, n, len(want), err)
+		}
+		// Neither aligned nor whole blocks: goes through the page cache.
+		if n, err := vfs.WriteVecAt(f, [][]byte{[]byte("abc"), nil, []byte("defg")}, 5); n != 7 || err != nil {
+			t.Fatalf("direct %t: wrote %d of 7, %v", direct, n, err)
+		}
+		if n, err := f.WriteAt([]byte("xyz"), 13); n != 3 || err != nil {
+			t.Fatalf("direct %t: wrote %d of 3, %v", direct, n, err)
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		want = append([]byte("\x00\x00\x00\x00\x00abcdefg\x00xyz"), append(make([]byte, vfs.BlockBytes-16), want...)...)
+		got, err := os.ReadFile(name)
+		if err != nil || string(got) != string(want) {
+			t.Fatalf("direct %t: read %d bytes that differ from the %d written, %v", direct, len(got), len(want), err)
+		}
+		if _, err := vfs.WriteVecAt(f, bufs[:1], 0); !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("direct %t: write after close: got %v, want fs.ErrClosed", direct, err)
+		}
+	}
+}

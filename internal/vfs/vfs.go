@@ -9,6 +9,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"unsafe"
 )
 
 // FS is a file system. Methods may be called concurrently. Errors are those of
@@ -52,3 +53,58 @@ type File interface {
 type WritebackStarter interface {
 	StartWriteback(off, n int64)
 }
+
+// VectorWriter is a File that writes several buffers with one operation, one
+// after the other from off on.
+type VectorWriter interface {
+	WriteVecAt(bufs [][]byte, off int64) (int, error)
+}
+
+// WriteVecAt writes buffers one after the other from off on, with one
+// operation if f can. It does not keep bufs.
+func WriteVecAt(f File, bufs [][]byte, off int64) (n int, err error) {
+	if w, ok := f.(VectorWriter); ok {
+		return w.WriteVecAt(bufs, off)
+	}
+	for _, b := range bufs {
+		k, err := f.WriteAt(b, off+int64(n))
+		n += k
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// DirectOpener is an FS that can open files whose writes go past the page cache.
+type DirectOpener interface {
+	// OpenDirect is OpenFile for a file that is written by whole blocks of
+	// BlockBytes, from memory that begins at a multiple of it (Aligned). Where the
+	// file system, or a single write, does not allow it, the file is written
+	// as any other.
+	OpenDirect(name string, flag int, perm fs.FileMode) (File, error)
+}
+
+// OpenDirect opens a file past the page cache if fsys can.
+func OpenDirect(fsys FS, name string, flag int, perm fs.FileMode) (File, error) {
+	if d, ok := fsys.(DirectOpener); ok {
+		return d.OpenDirect(name, flag, perm)
+	}
+	return fsys.OpenFile(name, flag, perm)
+}
+
+// BlockBytes is what a disk writes whole, and a page of memory.
+const BlockBytes = 4096
+
+// Aligned returns n zero bytes that begin at a multiple of BlockBytes in memory.
+func Aligned(n int) []byte {
+	b := make([]byte, n)
+	if n == 0 || address(b)%BlockBytes == 0 { // as all large pieces of the heap are
+		return b
+	}
+	b = make([]byte, n+BlockBytes)
+	off := int(-address(b) % BlockBytes) //nolint:gosec // Below BlockBytes.
+	return b[off : off+n : off+n]
+}
+
+func address(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firehosed/firehosed/internal/vfs"
 	"github.com/firehosed/firehosed/streams"
 )
 
@@ -26,7 +27,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 			return streams.Result{}, err
 		}
 		p := plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
-		u := p.encode(route, b)
+		u := p.encode(route, b, l.opt.largeBytes)
 		res := streams.Result{Placed: make([]streams.Placed, len(b.Records))}
 		u.seedBodies(l.seed)
 		err = l.submit(ctx, u, func() error { return l.assign(st, route, u, stateBytes(b.State)) })
@@ -212,8 +213,9 @@ func (p *plan) sort(route *routing, recs []streams.NewRecord) {
 	}
 }
 
-// encode lays the batch out as frames of one unit.
-func (p *plan) encode(route *routing, b *streams.Batch) *unit {
+// encode lays the batch out as frames of one unit, which from large bytes on is
+// written from its own memory.
+func (p *plan) encode(route *routing, b *streams.Batch, large int) *unit {
 	p.sort(route, b.Records)
 	u := &unit{frames: make([]unitFrame, 0, len(p.used))}
 	size := 0
@@ -238,7 +240,12 @@ func (p *plan) encode(route *routing, b *streams.Batch) *unit {
 		u.stateAt, stateLen = size, stateSize(b.State)
 		size += headerBytes + pad8(stateLen)
 	}
-	u.buf = make([]byte, size)
+	if size >= large {
+		u.large, u.padAt = true, size
+		u.buf = vfs.Aligned(blocks(size + headerBytes))
+	} else {
+		u.buf = make([]byte, size)
+	}
 	i := 0
 	for k := range u.frames {
 		f := &u.frames[k]

@@ -19,6 +19,8 @@ const markAfter = time.Second
 // unit is what one caller wants durable: all of it, or after a crash none.
 type unit struct {
 	buf     []byte // the frames, one after the other; headers are put when sequences are known
+	large   bool   // buf is whole blocks, and written from where it lies
+	padAt   int    // offset in buf of the pad of a large unit
 	frames  []unitFrame
 	state   []streams.StateUpdate // copies
 	stateAt int                   // offset in buf of the state frame, if any
@@ -41,8 +43,8 @@ type unitFrame struct {
 
 // group is what becomes durable by one write and one sync.
 type group struct {
-	buf    []byte // one block for the file's head, then the group
-	used   int    // of the group
+	layout
+	bytes  int // of all units
 	number uint64
 	units  []*unit
 	copies sync.WaitGroup // units that still copy their bytes to buf
@@ -53,7 +55,7 @@ type group struct {
 // newGroup returns an empty group. l.mu is held.
 func (l *Log) newGroup() *group {
 	l.groupNumber++
-	g := &group{number: l.groupNumber, used: groupHead, done: make(chan struct{})}
+	g := &group{number: l.groupNumber, layout: layout{used: groupHead}, done: make(chan struct{})}
 	if n := len(l.freeBufs); n > 0 {
 		g.buf, l.freeBufs = l.freeBufs[n-1], l.freeBufs[:n-1]
 	}
@@ -61,23 +63,23 @@ func (l *Log) newGroup() *group {
 }
 
 // fits reports whether a unit of n bytes may join. An empty group takes any.
-func (g *group) fits(n int) bool { return g.used+n <= groupTarget || g.used == groupHead }
+func (g *group) fits(n int) bool { return g.bytes+n <= groupTarget || len(g.units) == 0 }
 
-// reserve makes room for n bytes and returns their offset in the buffer. l.mu
-// is held.
-func (g *group) reserve(n int) int {
-	// One block for the file's head before, up to one of padding after.
-	need := block + (g.used+n+block-1)&^(block-1)
-	if need > len(g.buf) {
-		grown := make([]byte, max(need, min(2*len(g.buf), block+groupTarget), 64<<10))
-		g.copies.Wait() // they take no locks and are short
-		if g.used > groupHead {
-			copy(grown[block:], g.buf[block:block+g.used])
-		}
-		g.buf = grown
+// take gives a unit its place, for a small one the offset in the buffer. Units
+// lie in the file in the order of their sequences. l.mu is held.
+func (g *group) take(u *unit, seed uint32) (off int) {
+	g.units = append(g.units, u)
+	g.bytes += len(u.buf)
+	wait := g.copies.Wait // they take no locks and are short
+	if u.large {
+		g.room(0, wait)
+		g.inset(u.buf, g.number, u.arrival, seed)
+	} else {
+		g.room(len(u.buf), wait)
+		off = block + g.used
+		g.used += len(u.buf)
 	}
-	off := block + g.used
-	g.used += n
+	g.copies.Add(1)
 	return off
 }
 
@@ -102,10 +104,8 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 				l.mu.Unlock()
 				return err
 			}
-			g, first = l.cur, l.cur.used == groupHead
-			off = g.reserve(len(u.buf))
-			g.units = append(g.units, u)
-			g.copies.Add(1)
+			g, first = l.cur, len(l.cur.units) == 0
+			off = g.take(u, l.seed)
 		}
 		l.mu.Unlock()
 		if g == nil {
@@ -120,7 +120,9 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 			signal(l.work)
 		}
 		u.seal(l.seed, g.number)
-		copy(g.buf[off:], u.buf)
+		if !u.large {
+			copy(g.buf[off:], u.buf)
+		}
 		g.copies.Done()
 	}
 	select {
@@ -154,6 +156,9 @@ func (u *unit) seal(seed uint32, number uint64) {
 	}
 	if u.control != nil {
 		put(u.ctlAt, kindControl, 1)
+	}
+	if u.large {
+		putPad(u.buf[u.padAt:], number, u.arrival, seed)
 	}
 }
 
@@ -207,7 +212,7 @@ func (l *Log) commitLoop() {
 func (l *Log) commit(mark bool) bool {
 	l.mu.Lock()
 	g := l.cur
-	if l.failed != nil || (g.used == groupHead && !mark) {
+	if l.failed != nil || (len(g.units) == 0 && !mark) {
 		l.mu.Unlock()
 		return false
 	}
@@ -218,13 +223,11 @@ func (l *Log) commit(mark bool) bool {
 	close(room)
 
 	g.copies.Wait()
-	if len(g.buf) == 0 {
-		g.buf = make([]byte, 2*block)
-	}
+	g.room(0, func() {})
 	start := l.monotonic()
 	info := groupInfo{number: g.number}
 	records := slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.frames) > 0 })
-	err := l.journal.write(g.buf, g.used, &info, l.opt.Clock().UnixMilli(), records)
+	err := l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
 	took := l.monotonic() - start
 	switch {
 	case errors.Is(err, errNoSpace):
@@ -314,7 +317,7 @@ func (l *Log) recycle(g *group) {
 	if len(g.buf) <= block+groupTarget && len(l.freeBufs) < 2 {
 		l.freeBufs = append(l.freeBufs, g.buf)
 	}
-	g.buf = nil
+	g.layout = layout{}
 }
 
 // noRoom refuses a group that found the disk full and the one behind it, whose

@@ -340,10 +340,11 @@ func TestSnapshotFallback(t *testing.T) {
 func FuzzGroup(f *testing.F) {
 	buf := make([]byte, 2*block)
 	h := header{kind: kindRecords, length: 5, bodyCRC: checksum(1, []byte("abcde")), seq: 1, count: 1}
-	copy(buf[groupHead+headerBytes:], "abcde")
-	h.put(buf[groupHead:], 1)
-	putGroup(buf, groupHead+headerBytes+8, &groupInfo{lsn: 4096, number: 1, generation: 1}, 5, 1)
-	f.Add(buf, uint32(1))
+	copy(buf[block+groupHead+headerBytes:], "abcde")
+	h.put(buf[block+groupHead:], 1)
+	y := layout{buf: buf, used: groupHead + headerBytes + 8}
+	y.seal(&groupInfo{lsn: 4096, number: 1, generation: 1}, 5, 1)
+	f.Add(buf[block:], uint32(1))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint32) {
 		s := salvage(b, 1, seed)
 		g, ok := parseGroup(b, seed)

@@ -12,10 +12,57 @@ import (
 	"github.com/firehosed/firehosed/streams"
 )
 
-// scratchBytes is how much one write to a segment gathers.
-const scratchBytes = 1 << 20
+const (
+	// scratchBytes is how much of small frames one write to a segment gathers,
+	// and gatherBytes from where on a frame is written from where it lies.
+	scratchBytes = 256 << 10
+	gatherBytes  = 16 << 10
+	// vectorBytes is where one write ends. Readers of the file wait for it.
+	vectorBytes = 4 << 20
+)
 
-var scratches = sync.Pool{New: func() any { b := make([]byte, 0, scratchBytes); return &b }}
+// vector is the scratch of one write: frames, or copies of small ones in buf.
+type vector struct {
+	buf  []byte
+	bufs [][]byte
+}
+
+var vectors = sync.Pool{New: func() any { return &vector{buf: make([]byte, 0, scratchBytes)} }}
+
+// fill takes frames until a write is large enough, and returns the others and
+// how many bytes the write has.
+func (v *vector) fill(frames []frame) (rest []frame, bytes int64) {
+	v.buf, v.bufs = v.buf[:0], v.bufs[:0]
+	from := 0 // of what is in buf, but not in bufs yet
+	gathered := func() {
+		if from < len(v.buf) {
+			v.bufs = append(v.bufs, v.buf[from:])
+			from = len(v.buf)
+		}
+	}
+	for len(frames) > 0 && bytes < vectorBytes {
+		f := frames[0].buf
+		if len(f) >= gatherBytes {
+			gathered()
+			v.bufs = append(v.bufs, f)
+		} else {
+			if len(v.buf)+len(f) > cap(v.buf) {
+				break
+			}
+			v.buf = append(v.buf, f...)
+		}
+		bytes += int64(len(f))
+		frames = frames[1:]
+	}
+	gathered()
+	return frames, bytes
+}
+
+// put gives the vector back.
+func (v *vector) put() {
+	clear(v.bufs)
+	vectors.Put(v)
+}
 
 // rollAge is how much time one segment covers, so that retention can remove
 // whole files without keeping records much longer than asked.
@@ -157,45 +204,17 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 		return err
 	}
 	defer l.files.release(h)
-	buf := scratches.Get().(*[]byte) //nolint:forcetypeassert // The only type in the pool.
-	defer scratches.Put(buf)
-	b := (*buf)[:0]
-	from := off
+	v := vectors.Get().(*vector) //nolint:forcetypeassert // The only type in the pool.
+	defer v.put()
 	l.files.wrote(h)
-	put := func(p []byte) error {
-		if len(p) == 0 {
-			return nil
-		}
-		if _, err := h.WriteAt(p, off); err != nil {
+	from := off
+	for len(frames) > 0 {
+		var n int64
+		frames, n = v.fill(frames)
+		if _, err := vfs.WriteVecAt(h.File, v.bufs, off); err != nil {
 			return err
 		}
-		off += int64(len(p))
-		return nil
-	}
-	for i := range frames {
-		f := frames[i].buf
-		if len(b)+len(f) > cap(b) {
-			if err := put(b); err != nil {
-				return err
-			}
-			b = b[:0]
-		}
-		if len(f) > cap(b)/4 && len(b) == 0 {
-			if err := put(f); err != nil {
-				return err
-			}
-			continue
-		}
-		if len(b)+len(f) > cap(b) {
-			if err := put(f); err != nil {
-				return err
-			}
-			continue
-		}
-		b = append(b, f...)
-	}
-	if err := put(b); err != nil {
-		return err
+		off += n
 	}
 	startWriteback(h.File, from, off)
 	return nil

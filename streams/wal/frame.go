@@ -19,6 +19,8 @@ const (
 	kindRecords = 2
 	kindState   = 3
 	kindControl = 4
+	// kindPad is a frame of zeros. What follows it begins on a block.
+	kindPad = 5
 
 	// frameTarget is where a frame of many records ends; a single record may
 	// make a larger one. It bounds what a read must fetch to check a checksum.
@@ -94,6 +96,18 @@ func parseHeader(b []byte, seed uint32) (h header, ok bool) {
 func (h *header) size() int { return headerBytes + pad8(int(h.length)) }
 
 func pad8(n int) int { return (n + 7) &^ 7 }
+
+// blocks rounds up to whole blocks.
+func blocks(n int) int { return (n + block - 1) &^ (block - 1) }
+
+// putPad fills b, all of which is zero, with one frame.
+func putPad(b []byte, number uint64, now int64, seed uint32) {
+	h := header{
+		kind: kindPad, length: uint32(len(b) - headerBytes), //nolint:gosec // Below two blocks.
+		bodyCRC: checksum(seed, b[headerBytes:]), seq: number, time: now,
+	}
+	h.put(b, seed)
+}
 
 // recordSize is how many bytes appendRecord writes.
 func recordSize(r *streams.NewRecord) int {

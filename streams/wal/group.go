@@ -3,6 +3,8 @@ package wal
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/firehosed/firehosed/internal/vfs"
 )
 
 const (
@@ -31,19 +33,91 @@ type groupInfo struct {
 	synced     uint64 // LSN below which all was durable when this was written
 }
 
-// putGroup writes the head of the group that lies in b, and its padding. b
-// has room to the end of the last block; used is the bytes of head and frames.
-func putGroup(b []byte, used int, g *groupInfo, now int64, seed uint32) {
-	le := binary.LittleEndian
-	g.total = uint32((used + block - 1) &^ (block - 1)) //nolint:gosec // Bounded by groupLimit.
-	clear(b[used:g.total])
-	g.frames, g.chain = 0, seed
-	for off := groupHead; off < used; {
-		h := b[off : off+headerBytes]
-		g.chain = checksum(g.chain, h)
-		g.frames++
-		off += headerBytes + pad8(int(le.Uint32(h[4:])))
+// layout is the bytes of a group: frames that were copied to one buffer, and
+// between them others that are written from where they lie.
+type layout struct {
+	buf   []byte // one block for a file's head, then the group's head and frames
+	used  int    // of head and frames in buf
+	large []inset
+}
+
+// inset is whole blocks of frames that come after at bytes of the buffer.
+type inset struct {
+	at  int
+	buf []byte
+}
+
+// room makes place for n bytes in the buffer, and for what is put behind them.
+// wait is called before bytes move.
+func (y *layout) room(n int, wait func()) {
+	// One block for the file's head before, up to two of padding after.
+	need := block + blocks(y.used+n+headerBytes)
+	if need <= len(y.buf) {
+		return
 	}
+	grown := vfs.Aligned(max(need, min(2*len(y.buf), block+groupTarget), 64<<10))
+	wait()
+	if y.used > groupHead {
+		copy(grown[block:], y.buf[block:block+y.used])
+	}
+	y.buf = grown
+}
+
+// inset adds frames that fill whole blocks, after a pad if there is need.
+// The buffer has room for that.
+func (y *layout) inset(b []byte, number uint64, now int64, seed uint32) {
+	if to := blocks(y.used); to != y.used {
+		to = blocks(y.used + headerBytes)
+		pad := y.buf[block+y.used : block+to]
+		clear(pad)
+		putPad(pad, number, now, seed)
+		y.used = to
+	}
+	y.large = append(y.large, inset{y.used, b})
+}
+
+// size is what the group takes in a file.
+func (y *layout) size() int64 {
+	n := int64(blocks(y.used))
+	for _, in := range y.large {
+		n += int64(len(in.buf))
+	}
+	return n
+}
+
+// pieces appends what is to be written to vec, from the place for a file's head
+// on if head is set.
+func (y *layout) pieces(vec [][]byte, head bool) [][]byte {
+	b, from := y.buf[block:block+blocks(y.used)], 0
+	if head {
+		b, from = y.buf[:block+blocks(y.used)], -block
+	}
+	for _, in := range y.large {
+		if n := in.at - from; n > 0 {
+			vec, b, from = append(vec, b[:n]), b[n:], in.at
+		}
+		vec = append(vec, in.buf)
+	}
+	if len(b) > 0 {
+		vec = append(vec, b)
+	}
+	return vec
+}
+
+// seal writes the head of the group, and pads it to whole blocks.
+func (y *layout) seal(g *groupInfo, now int64, seed uint32) {
+	le := binary.LittleEndian
+	b := y.buf[block:]
+	clear(b[y.used:blocks(y.used)])
+	g.total = uint32(y.size()) //nolint:gosec // Bounded by groupLimit.
+	g.frames, g.chain = 0, seed
+	from := groupHead
+	for _, in := range y.large {
+		g.link(b[from:in.at])
+		g.link(in.buf)
+		from = in.at
+	}
+	g.link(b[from:y.used])
 	body := b[headerBytes:groupHead]
 	le.PutUint32(body[0:], g.total)
 	le.PutUint32(body[4:], g.frames)
@@ -56,6 +130,15 @@ func putGroup(b []byte, used int, g *groupInfo, now int64, seed uint32) {
 		seq: g.lsn, time: now, stream: g.number,
 	}
 	h.put(b, seed)
+}
+
+// link counts the frames that fill b, and takes their headers into the chain.
+func (g *groupInfo) link(b []byte) {
+	for len(b) > 0 {
+		g.chain = checksum(g.chain, b[:headerBytes])
+		g.frames++
+		b = b[headerBytes+pad8(int(binary.LittleEndian.Uint32(b[4:]))):]
+	}
 }
 
 // parseGroup reads the head of a group.

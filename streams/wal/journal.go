@@ -93,6 +93,7 @@ type journal struct {
 	size       int64
 	generation uint32
 	lsn        uint64 // of the next group
+	vec        [][]byte
 
 	mu     sync.Mutex
 	nextID uint64
@@ -106,11 +107,10 @@ func (j *journal) path(name string) string { return filepath.Join(j.dir, name) }
 // doubt.
 var errNoSpace = errors.New("disk is full")
 
-// write makes a group durable. buf begins with one block of room for a file's
-// head, then the group, of which used bytes are head and frames. A group with
-// records leaves the reserve behind it, or is refused with errNoSpace.
-func (j *journal) write(buf []byte, used int, g *groupInfo, now int64, records bool) error {
-	total := int64((used + block - 1) &^ (block - 1))
+// write makes a group durable. A group with records leaves the reserve behind
+// it, or is refused with errNoSpace.
+func (j *journal) write(y *layout, g *groupInfo, now int64, records bool) error {
+	total := y.size()
 	reserve := int64(0)
 	if records {
 		reserve = min(reserveBytes, j.bytes/8)
@@ -126,14 +126,13 @@ func (j *journal) write(buf []byte, used int, g *groupInfo, now int64, records b
 		}
 	}
 	g.lsn, g.generation, g.synced = j.lsn, j.generation, j.lsn
-	putGroup(buf[block:], used, g, now, j.seed)
-	out, at := buf[block:block+total], j.off
-	if j.off == 0 {
+	y.seal(g, now, j.seed)
+	first := j.off == 0
+	if first {
 		h := fileHead{logID: j.logID, generation: j.generation, start: j.lsn}
-		h.put(buf, j.seed)
-		out, at = buf[:block+total], 0
+		h.put(y.buf, j.seed)
 	}
-	if _, err := j.active.WriteAt(out, at); err != nil {
+	if err := j.writeAll(y, first); err != nil {
 		if isNoSpace(err) {
 			// These bytes were never synced, and the next group overwrites them.
 			return fmt.Errorf("%w: %w", errNoSpace, err)
@@ -143,10 +142,23 @@ func (j *journal) write(buf []byte, used int, g *groupInfo, now int64, records b
 	if err := j.active.Sync(); err != nil {
 		return err
 	}
-	j.off = at + int64(len(out))
+	j.off = max(j.off, block) + total
 	j.size = max(j.size, j.off)
 	j.lsn += uint64(total) //nolint:gosec // Positive.
 	return nil
+}
+
+// writeAll writes a group with one operation, with the file's head if it is the
+// first.
+func (j *journal) writeAll(y *layout, first bool) (err error) {
+	j.vec = y.pieces(j.vec[:0], first)
+	if len(j.vec) == 1 {
+		_, err = j.active.WriteAt(j.vec[0], j.off)
+	} else {
+		_, err = vfs.WriteVecAt(j.active, j.vec, j.off)
+	}
+	clear(j.vec)
+	return err
 }
 
 // reserveBytes of written file are kept free of records. When the disk is full
@@ -157,7 +169,7 @@ const reserveBytes = 256 << 10
 // if it is not as large yet: it had no successor in time.
 func (j *journal) extend(size int64) error {
 	for j.size < size {
-		n, err := j.active.WriteAt(make([]byte, reserveBytes), j.size)
+		n, err := j.active.WriteAt(vfs.Aligned(reserveBytes), j.size)
 		j.size += int64(n)
 		if isNoSpace(err) {
 			return fmt.Errorf("%w: %w", errNoSpace, err)
@@ -191,7 +203,9 @@ func (j *journal) advance(must bool, need int64) error {
 			return err
 		}
 	}
-	f, err := j.fsys.OpenFile(j.path(next.name), os.O_RDWR, 0)
+	// Past the page cache: what is written here is read at a start only, and
+	// copies of it would push out what consumers read.
+	f, err := vfs.OpenDirect(j.fsys, j.path(next.name), os.O_RDWR, 0)
 	if err != nil {
 		j.mu.Lock()
 		j.spares = append(j.spares, next)
@@ -219,7 +233,7 @@ func (j *journal) create(size int64, stop <-chan struct{}) (journalFile, error) 
 	name := journalName(j.nextID)
 	j.nextID++
 	j.mu.Unlock()
-	f, err := j.fsys.OpenFile(j.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := vfs.OpenDirect(j.fsys, j.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return journalFile{}, wrapNoSpace(err)
 	}
@@ -240,7 +254,7 @@ func (j *journal) create(size int64, stop <-chan struct{}) (journalFile, error) 
 }
 
 func (j *journal) fill(f vfs.File, size int64, stop <-chan struct{}) error {
-	zeros := make([]byte, min(zeroChunk, size))
+	zeros := vfs.Aligned(int(min(zeroChunk, size)))
 	for off := int64(0); off < size; {
 		select {
 		case <-stop:
@@ -260,7 +274,7 @@ func (j *journal) fill(f vfs.File, size int64, stop <-chan struct{}) error {
 		}
 	}
 	// A head with generation 0 says that the zeros are complete.
-	head := make([]byte, block)
+	head := vfs.Aligned(block)
 	h := fileHead{logID: j.logID}
 	h.put(head, j.seed)
 	if _, err := f.WriteAt(head, 0); err != nil {

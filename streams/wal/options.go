@@ -46,6 +46,11 @@ type Options struct {
 	// MaxOpenFiles bounds the segment files open at a time. Default 1,024.
 	MaxOpenFiles int
 
+	// largeBytes is from where on an append is written to the journal from its own
+	// memory, in whole blocks, instead of being copied together with others.
+	// Default 64 KiB; for tests.
+	largeBytes int
+
 	// OnSync, if set, is told of every sync of the journal: how long it took
 	// and how many bytes it made durable. It must return quickly.
 	OnSync func(took time.Duration, bytes int64)
@@ -82,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.IndexBytes == 0 {
 		o.IndexBytes = 32 << 20
+	}
+	if o.largeBytes == 0 {
+		o.largeBytes = 64 << 10
 	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 1024

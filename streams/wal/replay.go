@@ -376,6 +376,7 @@ func (p *replayer) apply(g groupInfo, frames []journalFrame) error {
 func (p *replayer) applyFrame(f *journalFrame, bad *streams.DamageError) error {
 	l := p.l
 	switch f.kind {
+	case kindPad:
 	case kindState:
 		updates, ok := decodeState(f.body(), f.count)
 		if !ok {
@@ -473,9 +474,9 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 				used += len(frames[i].raw)
 			}
 		}
-		buf := make([]byte, block+len(last))
-		copy(buf[block:], last)
-		if err := j.write(buf, used, &groupInfo{number: g.number}, l.opt.Clock().UnixMilli(), false); err != nil {
+		y := layout{buf: vfs.Aligned(block + len(last)), used: used}
+		copy(y.buf[block:], last)
+		if err := j.write(&y, &groupInfo{number: g.number}, l.opt.Clock().UnixMilli(), false); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	} else if err := j.advance(true, block); err != nil {
