@@ -84,7 +84,9 @@ type history struct {
 	number atomic.Int64 // of batches
 }
 
-const crashDir = "/data"
+// crashDir is two levels below what is there: a start makes both, and both must
+// survive.
+const crashDir = "/srv/data"
 
 func (h *history) options(fsys *errfs.FS) Options {
 	o := small(fsys)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
@@ -227,14 +229,32 @@ func (l *Log) begin(path string) error {
 	if err := writeFile(l.opt.FS, filepath.Join(l.dir, metaDir, snapshotName(snap.Number)), b); err != nil {
 		return err
 	}
-	for _, d := range []string{l.dir, filepath.Dir(l.dir)} {
-		if err := l.opt.FS.SyncDir(d); err != nil {
-			return err
-		}
+	if err := l.syncPath(); err != nil {
+		return err
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s\nformat %d\nid %s\n", formatHead, formatVersion, hex.EncodeToString(l.id[:]))
 	return writeFile(l.opt.FS, path, []byte(text.String()))
+}
+
+// syncPath makes the directory of the log durable, and the way to it: a process
+// that made some of it, this one or one that was killed, may not have synced it.
+func (l *Log) syncPath() error {
+	for d := l.dir; ; d = filepath.Dir(d) {
+		if err := l.opt.FS.SyncDir(d); err != nil && (d == l.dir || !isForeign(err)) {
+			return err
+		}
+		if d == filepath.Dir(d) {
+			return nil
+		}
+	}
+}
+
+// isForeign reports whether a sync failed because the directory is none that
+// this program could have made something in: it may not be read, or it is part
+// of an image that is only read and holds a mount point.
+func isForeign(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) || errors.Is(err, errors.ErrUnsupported)
 }
 
 // monotonic is a clock for durations.
