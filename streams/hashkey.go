@@ -75,11 +75,22 @@ func (h HashKey) Prev() HashKey {
 }
 
 // String renders h in decimal without leading zeros.
-func (h HashKey) String() string {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], h.Hi)
-	binary.BigEndian.PutUint64(b[8:], h.Lo)
-	return new(big.Int).SetBytes(b[:]).String()
+func (h HashKey) String() string { return string(h.Append(nil)) }
+
+// Append appends the decimal form to b.
+func (h HashKey) Append(b []byte) []byte {
+	hi, middle := h.Hi/group, h.Hi%group
+	middle, low := bits.Div64(middle, h.Lo, group)
+	top, middle := bits.Div64(hi, middle, group) // hi is 0 or 1, top below 4
+	var d [57]byte
+	putGroup((*[19]byte)(d[:]), top)
+	putGroup((*[19]byte)(d[19:]), middle)
+	putGroup((*[19]byte)(d[38:]), low)
+	at := 0
+	for at < len(d)-1 && d[at] == '0' {
+		at++
+	}
+	return append(b, d[at:]...)
 }
 
 // HashRange is an inclusive range of hash keys.

@@ -80,36 +80,25 @@ func (n SequenceNumber) Append(b []byte) []byte {
 	w0 := 2<<56 | created<<20 | (shard&15)<<16 | seq>>48
 	w1 := seq<<16 | arrival>>28
 	w2 := arrival<<36 | shard<<4 | 2
-	// Split into groups of 19 decimal digits: 56 = 18 + 19 + 19.
-	const group = 10_000_000_000_000_000_000
-	divide := func() (rest uint64) {
-		w0, rest = w0/group, w0%group
-		w1, rest = bits.Div64(rest, w1, group)
-		w2, rest = bits.Div64(rest, w2, group)
-		return rest
-	}
-	low := divide()
-	middle := divide()
-	high := w2 // below 10^18, for the number is below 2^186
-	b = strconv.AppendUint(b, high, 10)
-	b = appendGroup(b, middle)
-	return appendGroup(b, low)
-}
-
-// appendGroup appends v in 19 digits.
-func appendGroup(b []byte, v uint64) []byte {
-	var d [19]byte
-	for i := len(d) - 1; i >= 0; i-- {
-		d[i] = '0' + byte(v%10)
-		v /= 10
-	}
-	return append(b, d[:]...)
+	// Divide by 10^19 twice: 56 digits are 18, 19 and 19. The number is below
+	// 2^186, so the first word of either quotient is 0.
+	q1, rest := bits.Div64(w0, w1, group)
+	q2, low := bits.Div64(rest, w2, group)
+	high, middle := bits.Div64(q1, q2, group)
+	b = append(b, make([]byte, numberDigits)...)
+	d := (*[numberDigits]byte)(b[len(b)-numberDigits:])
+	put2(d[0:], high/1e16)
+	put8(d[2:], high/1e8%1e8)
+	put8(d[10:], high%1e8)
+	putGroup((*[19]byte)(d[18:]), middle)
+	putGroup((*[19]byte)(d[37:]), low)
+	return b
 }
 
 // ParseSequenceNumber reads the decimal form. It accepts any number of the
 // layout, whether or not a record has it.
 func ParseSequenceNumber(s string) (SequenceNumber, error) {
-	if len(s) != 56 {
+	if len(s) != numberDigits {
 		return SequenceNumber{}, ErrSequenceNumber
 	}
 	for i := range len(s) {

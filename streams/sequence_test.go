@@ -2,6 +2,10 @@ package streams_test
 
 import (
 	"errors"
+	"flag"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +83,57 @@ func FuzzParseSequenceNumber(f *testing.F) {
 			t.Errorf("%q was read as %+v = %s", s, n, n)
 		}
 	})
+}
+
+// TestDecimals compares the digits with those of package big.
+func TestDecimals(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if *seedFlag >= 0 {
+		seed = uint64(*seedFlag)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	any64 := func() uint64 { // of any magnitude, often at the edge of a power
+		v := rng.Uint64() >> rng.IntN(64)
+		switch rng.IntN(4) {
+		case 0:
+			return 1<<rng.IntN(64) - uint64(rng.IntN(2))
+		case 1:
+			p := uint64(1)
+			for range rng.IntN(20) {
+				p *= 10
+			}
+			return p - uint64(rng.IntN(2))
+		}
+		return v
+	}
+	for range 20_000 {
+		n := streams.SequenceNumber{
+			ShardCreated: int64(any64() & (1<<36 - 1)), Shard: streams.ShardID(any64() & (1<<31 - 1)),
+			Sequence: streams.Sequence(any64()) & streams.MaxSequence, Arrival: int64(any64() & (1<<36 - 1)),
+		}
+		want, _ := new(big.Int).SetString(fmt.Sprintf("2%09x%x%016x00%09x%08x2", n.ShardCreated, uint32(n.Shard)&15, uint64(n.Sequence), n.Arrival, uint32(n.Shard)), 16)
+		if got := string(n.Append([]byte("x"))); got != "x"+want.String() {
+			t.Fatalf("%+v: got %s, want %s (-seed=%d)", n, got, want, seed)
+		}
+		h := streams.HashKey{Hi: any64(), Lo: any64()}
+		if rng.IntN(4) == 0 {
+			h.Hi = 0
+		}
+		want = new(big.Int).Or(new(big.Int).Lsh(new(big.Int).SetUint64(h.Hi), 64), new(big.Int).SetUint64(h.Lo))
+		if got := h.String(); got != want.String() {
+			t.Fatalf("hash key %x %x: got %s, want %s (-seed=%d)", h.Hi, h.Lo, got, want, seed)
+		}
+	}
+}
+
+var seedFlag = flag.Int64("seed", -1, "run the random tests with this seed")
+
+func BenchmarkSequenceNumber(b *testing.B) {
+	n := streams.NumberOf(time.Unix(1_700_000_000, 0), 17, 12345678901234, time.Unix(1_700_000_090, 0))
+	buf := make([]byte, 0, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		n.Sequence++
+		buf = n.Append(buf[:0])
+	}
 }

@@ -9,7 +9,9 @@ import (
 )
 
 const (
+	// minChunk is what is read at a time where nothing tells how much is wanted.
 	minChunk = 64 << 10
+	// maxChunk is what a walk over a whole file reads at a time.
 	maxChunk = 1 << 20
 )
 
@@ -21,8 +23,10 @@ type frameReader struct {
 	f        io.ReaderAt
 	path     string
 	off, end int64 // what was not handed out yet
+	until    int64 // how far it is wanted at once
+	chunk    int   // how much to read at a time after that
 	buf      []byte
-	chunk    int
+	head     header // of the frame that next returned last
 }
 
 // next returns the next frame with a good header, without its body checked.
@@ -45,6 +49,7 @@ func (r *frameReader) next() (frame, error) {
 	if err := r.fill(h.size()); err != nil {
 		return frame{}, err
 	}
+	r.head = h
 	f := frame{buf: r.buf[:h.size():h.size()], base: streams.Sequence(h.seq), count: h.count, arrival: h.time}
 	r.buf = r.buf[h.size():]
 	r.off += int64(h.size())
@@ -69,8 +74,7 @@ func (r *frameReader) skip(bad *streams.DamageError) (streams.Sequence, bool) {
 
 // check verifies the body of the frame that next returned last.
 func (r *frameReader) check(f frame) error {
-	h, _ := parseHeader(f.buf, r.l.seed)
-	if !bodyOK(f.buf, h, r.l.seed) {
+	if !bodyOK(f.buf, r.head, r.l.seed) {
 		return r.damage(f, "checksum does not match")
 	}
 	return nil
@@ -90,6 +94,9 @@ func (r *frameReader) fill(n int) error {
 	}
 	at := r.off + int64(len(r.buf))
 	want := max(n, r.chunk)
+	if r.until > r.off+int64(len(r.buf)) {
+		want = max(n, int(r.until-r.off))
+	}
 	if left := r.end - r.off; int64(want) > left {
 		want = int(left)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/firehosed/firehosed/streams"
@@ -37,6 +38,40 @@ func (l *Log) horizon(s *shard, cut int64) (streams.Sequence, error) {
 		s.first, s.firstAt = seq, at
 	}
 	return s.first, nil
+}
+
+// notExpired returns seq, or the horizon if that is later. In a busy log the
+// horizon moves with every look; where memory can tell that it lies before seq
+// nobody searches for it.
+func (l *Log) notExpired(s *shard, seq streams.Sequence, cut int64) (streams.Sequence, error) {
+	s.mu.Lock()
+	shown := s.shows(seq, cut)
+	s.mu.Unlock()
+	if shown {
+		return seq, nil
+	}
+	horizon, err := l.horizon(s, cut)
+	return max(seq, horizon), err
+}
+
+// shows reports whether what is in memory tells that the record at seq arrived
+// at or after cut, or that it is yet to come. s.mu is held.
+func (s *shard) shows(seq streams.Sequence, cut int64) bool {
+	switch {
+	case seq >= s.next:
+		return true
+	case s.firstAt >= cut && s.last >= cut:
+		return seq >= s.first
+	case len(s.tail) > 0 && seq >= s.tail[0].base:
+		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
+		return i < len(s.tail) && s.tail[i].base <= seq && s.tail[i].arrival >= cut
+	}
+	i := s.segmentOf(seq)
+	if i == len(s.segs) || s.segs[i].base > seq || s.segs[i].first < 0 {
+		return false
+	}
+	seg := s.segs[i]
+	return seg.first >= cut || seg.index != nil && seg.first+int64(seg.index.bySeq(seg, seq).arrival) >= cut
 }
 
 // findTime returns the first record that arrived at or after t (Unix ms) and

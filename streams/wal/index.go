@@ -47,6 +47,61 @@ func (x *index) byArrival(s *segment, t int64) indexEntry {
 	return x.at(i - 1)
 }
 
+// extent is a part of a segment file that begins and ends with a frame.
+type extent struct {
+	off, until int64
+	records    int // about as many of those asked for lie in it
+}
+
+// extent tells where the records from seq on lie, as many as limit admits:
+// what one read should fetch. It may be off where records differ in size.
+func (x *index) extent(s *segment, seq streams.Sequence, limit streams.Limit) extent {
+	n := len(x.entries)
+	point := func(i int) (at streams.Sequence, off, payload int64) {
+		if i < n {
+			e := &x.entries[i]
+			return s.base + streams.Sequence(e.seq), int64(e.off), int64(e.payload)
+		}
+		return s.next, s.size, max(s.payload, 0)
+	}
+	i := max(sort.Search(n, func(i int) bool { return s.base+streams.Sequence(x.entries[i].seq) > seq })-1, 0)
+	at, off, payload := point(i)
+	if i == 0 {
+		off = segmentHead
+	}
+	// What lies between two entries counts as if it were of one size.
+	if next, _, then := point(i + 1); seq > at && next > at {
+		payload += int64(float64(then-payload) * float64(seq-at) / float64(next-at))
+	}
+	j := i + 1 + sort.Search(max(n-i-1, 0), func(k int) bool {
+		at, o, p := point(i + 1 + k)
+		return at-seq >= streams.Sequence(limit.Records) || p-payload >= limit.Bytes || o-off >= maxExtent //nolint:gosec // Positive.
+	})
+	next, until, then := point(j)
+	e := extent{off: off, until: until, records: int(min(uint64(next-min(seq, next)), uint64(limit.Records)))} //nolint:gosec // Positive.
+	if then-payload > limit.Bytes {
+		part := float64(e.records) * float64(limit.Bytes) / float64(then-payload)
+		e.records = min(e.records, int(part)+int(part)/16+1)
+	}
+	return e
+}
+
+// around returns the part of the file between the entries around seq, and
+// whether all that lies in it arrived at the same time.
+func (x *index) around(s *segment, seq streams.Sequence) (e extent, sure bool) {
+	n := len(x.entries)
+	i := sort.Search(n, func(i int) bool { return s.base+streams.Sequence(x.entries[i].seq) > seq })
+	at, e, last := x.at(i-1), extent{until: x.end}, s.last
+	if i < n {
+		e.until, last = int64(x.entries[i].off), s.first+int64(x.entries[i].arrival)
+	}
+	e.off = int64(at.off)
+	return e, s.first+int64(at.arrival) == last
+}
+
+// maxExtent bounds how much one read fetches, but for a frame that is larger.
+const maxExtent = 4 << 20
+
 func (x *index) at(i int) indexEntry {
 	if i < 0 {
 		return indexEntry{off: segmentHead}

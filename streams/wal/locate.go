@@ -16,22 +16,22 @@ type source struct {
 	seg   *segment // or in a file:
 	path  string
 	open  bool
-	off   int64 // of a frame at or before it
+	part  extent
 	end   int64 // of the frames
 	next  streams.Sequence
-	known bool // off and end are, else the index must be loaded first
+	known bool // part and end are, else the index must be loaded first
 	hole  *damaged
 	tip   bool
 }
 
-// locate finds the source of seq. The index of seg, if loaded, is used.
-func (l *Log) locate(s *shard, seq streams.Sequence) source {
+// locate finds the source of the records at seq and after it, as many as limit
+// admits. The index of the segment, if loaded, is used.
+func (l *Log) locate(s *shard, seq streams.Sequence, limit streams.Limit) source {
 	s.mu.Lock()
 	var victims []*indexOwner
 	src := s.locate(seq)
 	if src.seg != nil && src.seg.index != nil {
-		x := src.seg.index
-		src.off, src.end, src.known = int64(x.bySeq(src.seg, seq).off), src.seg.size, true
+		src.part, src.end, src.known = src.seg.index.extent(src.seg, seq, limit), src.seg.size, true
 		victims = l.indexes.touch(s, src.seg)
 	}
 	s.mu.Unlock()
@@ -57,19 +57,24 @@ func (s *shard) locate(seq streams.Sequence) source {
 			return source{tail: s.tail[i:]}
 		}
 	}
-	for _, seg := range s.segs {
-		if seq < seg.next {
-			return source{seg: seg, path: seg.path(), open: !seg.sealed, next: seg.next}
-		}
+	if i := s.segmentOf(seq); i < len(s.segs) {
+		seg := s.segs[i]
+		return source{seg: seg, path: seg.path(), open: !seg.sealed, next: seg.next}
 	}
 	return source{tip: true}
+}
+
+// segmentOf returns which segment has the record at seq, or the first one after
+// it. s.mu is held.
+func (s *shard) segmentOf(seq streams.Sequence) int {
+	return sort.Search(len(s.segs), func(i int) bool { return s.segs[i].next > seq })
 }
 
 // fillPage collects from wherever the records are, until the page is full or
 // the tip is reached.
 func (l *Log) fillPage(s *shard, c *collector) error {
 	for range 1 << 20 { // each turn makes progress; see the end of the loop
-		src := l.locate(s, c.page.Next)
+		src := l.locate(s, c.page.Next, c.left)
 		before := c.page.Next
 		var more bool
 		var err error
@@ -82,6 +87,7 @@ func (l *Log) fillPage(s *shard, c *collector) error {
 		case src.tip:
 			return nil
 		case src.tail != nil:
+			c.expect(tailRecords(src.tail, c.page.Next, c.left))
 			for i := range src.tail {
 				f := &src.tail[i]
 				if f.base > c.page.Next { // a hole in between
@@ -153,14 +159,17 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		return false, err
 	}
 	defer l.files.release(h)
-	r := frameReader{l: l, s: s, f: h, path: src.path, off: src.off, end: src.end}
-	r.chunk = int(min(max(c.left.Bytes+c.left.Bytes/8+indexEvery, minChunk), maxChunk))
+	r := frameReader{l: l, s: s, f: h, path: src.path, off: src.part.off, until: src.part.until, end: src.end, chunk: minChunk}
+	c.expect(src.part.records)
 	for {
+		if c.left.Records <= 0 {
+			r.chunk = headerBytes // it only tells how far behind the page ends
+		}
 		f, err := r.next()
 		if errors.Is(err, io.EOF) {
 			if c.page.Next < src.next {
 				// All frames were read, and yet records are missing.
-				return false, &streams.DamageError{File: src.path, From: src.off, To: src.end, Reason: "records are missing"}
+				return false, &streams.DamageError{File: src.path, From: src.part.off, To: src.end, Reason: "records are missing"}
 			}
 			return true, nil
 		}
@@ -180,7 +189,7 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		}
 		if f.base > c.page.Next {
 			return false, &streams.DamageError{
-				File: src.path, From: src.off, To: r.off - int64(len(f.buf)),
+				File: src.path, From: src.part.off, To: r.off - int64(len(f.buf)),
 				Reason: fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1),
 			}
 		}
@@ -195,4 +204,29 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 			return false, nil
 		}
 	}
+}
+
+// tailRecords tells about how many records of a tail at and after seq a page
+// with limit takes.
+func tailRecords(tail []frame, seq streams.Sequence, limit streams.Limit) int {
+	n, left := 0, limit.Bytes
+	for i := range tail {
+		f := &tail[i]
+		count, payload := int64(f.count), f.payload
+		if f.base < seq {
+			count -= int64(seq - f.base) //nolint:gosec // Within the frame.
+			payload = payload * count / int64(f.count)
+		}
+		if payload > left {
+			part := int(count * left / payload)
+			n += part + part/16 + 1
+			break
+		}
+		n += int(count)
+		left -= payload
+		if n >= limit.Records {
+			break
+		}
+	}
+	return n
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/firehosed/firehosed/streams"
@@ -29,28 +30,9 @@ func (l *Log) Read(ctx context.Context, ref streams.ShardRef, from streams.Posit
 	if limit.Bytes <= 0 {
 		limit.Bytes = defaultPageBytes
 	}
-	cut := l.retentionNow() - retention.Milliseconds()
-	horizon, err := l.horizon(s, cut)
+	seq, err := l.sequenceAt(s, from, l.retentionNow()-retention.Milliseconds())
 	if err != nil {
 		return streams.Page{}, s.wrap(err)
-	}
-	seq := horizon
-	switch from.Kind {
-	case streams.Horizon:
-	case streams.At:
-		seq = max(from.Seq, horizon)
-	case streams.AtTime:
-		at, _, err := l.findTime(s, max(from.Time.UnixMilli(), cut))
-		if err != nil {
-			return streams.Page{}, s.wrap(err)
-		}
-		seq = max(at, horizon)
-	case streams.Tip:
-		s.mu.Lock()
-		seq = s.next
-		s.mu.Unlock()
-	default:
-		return streams.Page{}, fmt.Errorf("%s: %w: position of kind %d", s, streams.ErrInvalid, from.Kind)
 	}
 	p := pageOf(seq, limit)
 	if err := l.fillPage(s, &p); err != nil {
@@ -71,6 +53,29 @@ func (l *Log) Read(ctx context.Context, ref streams.ShardRef, from streams.Posit
 	return p.page, nil
 }
 
+// sequenceAt finds the record a position means. Those that arrived before cut
+// have expired.
+func (l *Log) sequenceAt(s *shard, from streams.Position, cut int64) (streams.Sequence, error) {
+	switch from.Kind {
+	case streams.At:
+		return l.notExpired(s, from.Seq, cut)
+	case streams.Horizon:
+		return l.horizon(s, cut)
+	case streams.AtTime:
+		horizon, err := l.horizon(s, cut)
+		if err != nil {
+			return 0, err
+		}
+		at, _, err := l.findTime(s, max(from.Time.UnixMilli(), cut))
+		return max(at, horizon), err
+	case streams.Tip:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.next, nil
+	}
+	return 0, fmt.Errorf("%w: position of kind %d", streams.ErrInvalid, from.Kind)
+}
+
 func (s *shard) wrap(err error) error { return fmt.Errorf("%s: %w", s, err) }
 
 // collector gathers a page.
@@ -78,6 +83,7 @@ type collector struct {
 	page   streams.Page
 	left   streams.Limit
 	nextAt int64 // arrival of the record at page.Next, -1 at the tip
+	texts  []byte
 }
 
 func pageOf(seq streams.Sequence, limit streams.Limit) collector {
@@ -87,9 +93,8 @@ func pageOf(seq streams.Sequence, limit streams.Limit) collector {
 // add takes the records of a frame at and after page.Next, and reports whether
 // there is room for more. The body was checked.
 func (c *collector) add(base streams.Sequence, count uint32, arrival int64, body []byte) (more bool, err error) {
-	if want := min(c.left.Records, int(count)); c.page.Records == nil && want > 0 {
-		c.page.Records = make([]streams.Record, 0, want)
-	}
+	arrived := arrival
+	when := msTime(arrival)
 	for i := range count {
 		r, rest, ok := nextRecord(body)
 		if !ok {
@@ -106,20 +111,49 @@ func (c *collector) add(base streams.Sequence, count uint32, arrival int64, body
 			c.nextAt = at
 			return false, nil
 		}
-		rec := streams.Record{
-			// The buffer is never written again, so the key may share it.
-			PartitionKey: unsafe.String(unsafe.SliceData(r.key), len(r.key)),
-			Data:         r.data, Arrival: msTime(at), Sequence: seq,
+		if at != arrived {
+			arrived, when = at, msTime(at)
 		}
+		n := len(c.page.Records)
+		if n < cap(c.page.Records) {
+			c.page.Records = c.page.Records[:n+1]
+		} else {
+			c.page.Records = append(c.page.Records, streams.Record{})
+		}
+		rec := &c.page.Records[n]
+		// The buffer is never written again, so the key may share it.
+		rec.PartitionKey = unsafe.String(unsafe.SliceData(r.key), len(r.key))
+		rec.Data, rec.Arrival, rec.Sequence = r.data, when, seq
 		if r.explicit {
-			rec.ExplicitHashKey = r.hash.String()
+			rec.ExplicitHashKey = c.text(r.hash)
 		}
-		c.page.Records = append(c.page.Records, rec)
 		c.page.Next = seq + 1
 		c.left.Records--
 		c.left.Bytes -= size
 	}
 	return true, nil
 }
+
+// expect makes room for about n more records.
+func (c *collector) expect(n int) {
+	n = min(n, c.left.Records)
+	if n > cap(c.page.Records)-len(c.page.Records) {
+		c.page.Records = slices.Grow(c.page.Records, n)
+	}
+}
+
+// text renders a hash key. The texts of a page share memory.
+func (c *collector) text(h streams.HashKey) string {
+	if cap(c.texts)-len(c.texts) < maxHashDigits {
+		c.texts = make([]byte, 0, maxHashDigits*min(max(cap(c.page.Records)-len(c.page.Records), 1), 256))
+	}
+	at := len(c.texts)
+	c.texts = h.Append(c.texts)
+	b := c.texts[at:]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// maxHashDigits is the length of the largest hash key.
+const maxHashDigits = 39
 
 var errRecords = errors.New("frame does not hold the records it should")
