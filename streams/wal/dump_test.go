@@ -154,7 +154,7 @@ func FuzzDump(f *testing.F) {
 	}
 	head := make([]byte, 3*block)
 	(&fileHead{generation: 1}).put(head, 0)
-	putGroup(head[block:], groupHead, &groupInfo{number: 1, generation: 1}, 5, 0)
+	(&layout{buf: head, used: groupHead}).seal(&groupInfo{number: 1, generation: 1}, 5, 0)
 	f.Add(head, "0000000000000000.journal")
 	f.Fuzz(func(t *testing.T, b []byte, name string) {
 		name = filepath.Base(name)

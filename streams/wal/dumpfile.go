@@ -271,7 +271,7 @@ func (d *dumper) group(off int64, h *header, g *groupInfo, stale bool) error {
 	return d.entry("group", off, f...)
 }
 
-var kindNames = map[uint8]string{kindGroup: "group", kindRecords: "records", kindState: "state", kindControl: "control"}
+var kindNames = map[uint8]string{kindGroup: "group", kindRecords: "records", kindState: "state", kindControl: "control", kindPad: "pad"}
 
 func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
 	name := kindNames[h.kind]
