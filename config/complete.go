@@ -18,6 +18,10 @@ func (c *Config) complete() {
 	if c.Storage.MinFree == 0 && c.Given("storage.min_free") {
 		c.Storage.MinFree = -1
 	}
+	c.API.Limits.complete()
+	for _, s := range c.Streams {
+		s.Limits.complete()
+	}
 	for _, name := range c.deliveryNames() {
 		c.completeDelivery(name, c.DeliveryStreams[name])
 	}

@@ -110,9 +110,11 @@ type Storage struct {
 	MinFree Bytes `key:"min_free" range:"0B..1PiB" otherwise:"the larger of 1GiB and 2 % of the disk, but at most 10 % of it"` // 0 if not given, -1 for 0 in the file
 }
 
-// API says how delivery streams that are made through the Firehose API reach
-// what they name by an ARN.
+// API says what is true of what calls to the API make: throughput limits of
+// streams, and how delivery streams reach what they name by an ARN.
 type API struct {
+	// Throughput limits of each shard of the streams that the file does not declare.
+	Limits Limits `key:"limits"`
 	// Where buckets are.
 	S3 *Service `key:"s3"`
 	// Where Lambda functions are.
@@ -145,9 +147,8 @@ type Stream struct {
 	Shards int `key:"shards" default:"1" range:"1..10000"`
 	// How long a record can be read after its arrival.
 	Retention Duration `key:"retention" default:"24h" range:"24h..8760h"`
-	// Throughput limits per shard: none, or those of AWS (1 MiB and 1,000 records a
-	// second in, 2 MiB and 5 reads a second out).
-	Limits string `key:"limits" default:"none" enum:"none|aws"`
+	// Throughput limits of each shard: none, aws, or numbers.
+	Limits Limits `key:"limits"`
 }
 
 // File is the path of the file this configuration was read from.

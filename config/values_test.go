@@ -76,7 +76,7 @@ delivery_streams:
 	same(t, map[string][2]any{
 		"stream shards":         {c.Streams["s"].Shards, 1},
 		"stream retention":      {time.Duration(c.Streams["s"].Retention), 24 * time.Hour},
-		"stream limits":         {c.Streams["s"].Limits, "none"},
+		"stream limits":         {c.Streams["s"].Limits, Limits{Like: "none"}},
 		"source name":           {dir.Source.Stream.Name, "s"},
 		"source start":          {dir.Source.Stream.Start, "horizon"},
 		"dir buffer":            {dir.Buffer.Size, Bytes(64 << 20)},
@@ -229,4 +229,25 @@ func TestResolveIsBounded(t *testing.T) {
 	if failed == nil || reads > maxResolvedTotal/maxResolvedValue+1 {
 		t.Errorf("read %d files of %d bytes, then %v", reads, maxResolvedValue, failed)
 	}
+}
+
+func TestLimits(t *testing.T) {
+	c := load(t, `
+api: { limits: { in_records: 7 } }
+streams:
+  none: { limits: none }
+  aws: { limits: aws }
+  own: { limits: { in_bytes: 512KiB, out_calls: 2 } }
+  more: { limits: { like: aws, out_calls: 20 } }
+`)
+	aws := Limits{Like: "aws", InBytes: 1 << 20, InRecords: 1000, OutBytes: 2 << 20, OutCalls: 5}
+	more := aws
+	more.OutCalls = 20
+	same(t, map[string][2]any{
+		"api":  {c.API.Limits, Limits{Like: "none", InRecords: 7}},
+		"none": {c.Streams["none"].Limits, Limits{Like: "none"}},
+		"aws":  {c.Streams["aws"].Limits, aws},
+		"own":  {c.Streams["own"].Limits, Limits{Like: "none", InBytes: 512 << 10, OutCalls: 2}},
+		"more": {c.Streams["more"].Limits, more},
+	})
 }

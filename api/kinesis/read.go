@@ -129,11 +129,15 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	if err := dryRun(in); err != nil {
 		return err
 	}
+	if err := s.mayRead(ref, t); err != nil {
+		return err
+	}
 	page, err := s.engine.Read(ctx, ref, streams.Position{Kind: it.kind, Seq: it.seq, Time: time.UnixMilli(it.millis).UTC()},
 		streams.Limit{Records: limit, Bytes: bytes})
 	if err != nil {
 		return s.readError(err, it.shard, t)
 	}
+	s.wasRead(ref, page.Records)
 	size := 512
 	for i := range page.Records {
 		size += out.BlobLen(len(page.Records[i].Data)) + len(page.Records[i].PartitionKey) + 180

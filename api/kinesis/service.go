@@ -11,6 +11,7 @@ import (
 
 	"github.com/firehosed/firehosed/api/wire"
 	"github.com/firehosed/firehosed/streams"
+	"github.com/firehosed/firehosed/streams/limits"
 )
 
 // MinTokenKeyBytes is the least length of Options.TokenKey.
@@ -35,10 +36,9 @@ type Options struct {
 	// Declared reports whether a stream belongs to the configuration file and
 	// so cannot be deleted by a call. Nil means that none does.
 	Declared func(stream string) bool
-	// Limited reports whether puts to a stream are held to the limits of the
-	// real service, 1 MiB and 1,000 records per second and shard. Nil means that
-	// none is.
-	Limited func(stream string) bool
+	// Limits holds the streams that ask for it to the rates of shards. Nil means
+	// that none is.
+	Limits *limits.Limiter
 	// Clock returns the present time; nil means time.Now.
 	Clock func() time.Time
 	// Logger gets what an operator should know; nil discards.
@@ -54,7 +54,7 @@ type Service struct {
 	tokens    sealer
 	shards    int
 	declared  func(string) bool
-	throttle  *throttle
+	limits    *limits.Limiter
 	clock     func() time.Time
 	log       *slog.Logger
 	batches   sync.Pool // of *streams.Batch
@@ -82,6 +82,7 @@ func New(opt Options) (*Service, error) {
 		tokens:   sealer{key: opt.TokenKey},
 		shards:   opt.ShardLimit,
 		declared: opt.Declared,
+		limits:   opt.Limits,
 		clock:    opt.Clock,
 		log:      opt.Logger,
 	}
@@ -96,9 +97,6 @@ func New(opt Options) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if opt.Limited != nil {
-		s.throttle = newThrottle(opt.Limited, s.clock)
 	}
 	s.batches.New = func() any { return new(streams.Batch) }
 	return s, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/firehosed/firehosed/api/kinesis"
 	"github.com/firehosed/firehosed/streams"
+	"github.com/firehosed/firehosed/streams/limits"
 )
 
 // TestCBOR puts and reads as the Java SDK does: raw bytes, and times as tag 1
@@ -152,9 +153,70 @@ func TestInternalStreams(t *testing.T) {
 	}
 }
 
+// limitedTo holds one stream to rates.
+func limitedTo(name string, r limits.Rates) func(*kinesis.Options) {
+	return func(o *kinesis.Options) {
+		o.Limits = limits.New(limits.Options{Describe: o.Engine.Describe, Clock: o.Clock, Rates: func(stream string) limits.Rates {
+			if stream != name {
+				return limits.Rates{}
+			}
+			return r
+		}})
+	}
+}
+
+// TestLimitedReads holds reads to the limits of the real service: five calls a
+// second, and after 10 MiB nothing for five seconds.
+func TestLimitedReads(t *testing.T) {
+	f := open(t, t.TempDir(), limitedTo("s", limits.Rates{OutBytes: limits.AWS.OutBytes, OutCalls: limits.AWS.OutCalls}))
+	f.create("s", 1)
+	get := func(it string) (int, string) { return f.raw("GetRecords", jsonType, `{"ShardIterator":"`+it+`"}`) }
+	member := func(name, answer string) string {
+		_, rest, _ := strings.Cut(answer, `"`+name+`":"`)
+		value, _, _ := strings.Cut(rest, `"`)
+		return value
+	}
+	iterator := func() string {
+		return member("ShardIterator", f.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`))
+	}
+	throttled := answer("ProvisionedThroughputExceededException", "Rate exceeded for shard shardId-000000000000 in stream s under account 123456789012.")
+	it := iterator()
+	for i := range 7 {
+		status, got := get(it)
+		if want := i >= 5; (got == throttled) != want || (status == 400) != want {
+			t.Errorf("call %d: %d %.200s", i, status, got)
+		}
+	}
+	f.clock.advance(200 * time.Millisecond)
+	if status, got := get(it); status != 200 {
+		t.Errorf("a fifth of a second later: %d %.200s", status, got)
+	}
+	big := fmt.Sprintf(`{"PartitionKey":"k","Data":"%s"}`, strings.Repeat("QUJD", 330<<10))
+	for range 11 {
+		f.ok("PutRecords", `{"StreamName":"s","Records":[`+big+`]}`)
+	}
+	f.clock.advance(10 * time.Second)
+	it = iterator()
+	status, got := get(it)
+	if n := strings.Count(got, "SequenceNumber"); status != 200 || n < 9 {
+		t.Fatalf("%d with %d records", status, n)
+	}
+	next := member("NextShardIterator", got)
+	f.clock.advance(4500 * time.Millisecond)
+	for _, it := range []string{it, next} {
+		if status, got := get(it); status != 400 || got != throttled {
+			t.Errorf("4.5 s after 10 MiB: %d %.200s", status, got)
+		}
+	}
+	f.clock.advance(500 * time.Millisecond)
+	if status, got := get(next); status != 200 {
+		t.Errorf("5 s after 10 MiB: %d %.200s", status, got)
+	}
+}
+
 // TestLimitedStream holds puts to the limits of the real service.
 func TestLimitedStream(t *testing.T) {
-	f := open(t, t.TempDir(), func(o *kinesis.Options) { o.Limited = func(name string) bool { return name == "s" } })
+	f := open(t, t.TempDir(), limitedTo("s", limits.AWS))
 	f.create("s", 2)
 	f.create("free", 1)
 	records := func(n int, hash string) string {

@@ -25,6 +25,7 @@ import (
 	"github.com/firehosed/firehosed/delivery"
 	"github.com/firehosed/firehosed/sources/file"
 	"github.com/firehosed/firehosed/streams"
+	"github.com/firehosed/firehosed/streams/limits"
 	"github.com/firehosed/firehosed/streams/wal"
 )
 
@@ -40,6 +41,7 @@ type node struct {
 	registry   *registry
 	sources    map[string]*file.Source
 	requests   *requestMetrics
+	limits     *limits.Limiter
 
 	failed   chan error // the first end of a part that must not end
 	failOnce sync.Once
@@ -59,6 +61,10 @@ func (n *node) fail(err error) {
 func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, logger *slog.Logger) (err error) {
 	defer plan.close()
 	n := &node{cfg: cfg, log: logger, failed: make(chan error, 1), sources: map[string]*file.Source{}, requests: newRequestMetrics()}
+	n.limits = limits.New(limits.Options{
+		Rates:    n.rates,
+		Describe: func(stream string) (streams.StreamInfo, error) { return n.engine.Describe(stream) },
+	})
 	n.engine, err = wal.Open(filepath.Join(cfg.DataDir, "log"), n.walOptions())
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
@@ -86,6 +92,17 @@ func (n *node) walOptions() wal.Options {
 	return wal.Options{
 		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), TailBytes: int64(n.cfg.Memory.Log),
+	}
+}
+
+// rates returns the limits of the shards of a stream.
+func (n *node) rates(stream string) limits.Rates {
+	l := &n.cfg.API.Limits
+	if s := n.cfg.Streams[stream]; s != nil {
+		l = &s.Limits
+	}
+	return limits.Rates{
+		InBytes: int64(l.InBytes), InRecords: int64(l.InRecords), OutBytes: int64(l.OutBytes), OutCalls: int64(l.OutCalls),
 	}
 }
 
@@ -205,7 +222,7 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	k, err := kinesis.New(kinesis.Options{
 		Engine: n.engine, Region: n.cfg.Region, AccountID: n.cfg.AccountID, TokenKey: key, Logger: n.log,
 		Declared: func(stream string) bool { return n.cfg.Streams[stream] != nil },
-		Limited:  func(stream string) bool { s := n.cfg.Streams[stream]; return s != nil && s.Limits == "aws" },
+		Limits:   n.limits,
 	})
 	if err != nil {
 		return nil, err

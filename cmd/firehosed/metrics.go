@@ -109,6 +109,7 @@ type collector struct {
 	failed     *prometheus.Desc
 	sources    map[string]*prometheus.Desc
 	budget     map[string]*prometheus.Desc
+	throttled  map[string]*prometheus.Desc
 }
 
 var sourceHelp = map[string]string{
@@ -123,7 +124,9 @@ var sourceHelp = map[string]string{
 }
 
 func newCollector(n *node) *collector {
-	c := &collector{n: n, sources: map[string]*prometheus.Desc{}, budget: map[string]*prometheus.Desc{}}
+	c := &collector{
+		n: n, sources: map[string]*prometheus.Desc{}, budget: map[string]*prometheus.Desc{}, throttled: map[string]*prometheus.Desc{},
+	}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("firehosed_"+name, help, labels, nil)
 	}
@@ -140,6 +143,8 @@ func newCollector(n *node) *collector {
 	}
 	c.budget["size"] = desc("buffer_budget_bytes", "Memory that writing may take, over all delivery streams.")
 	c.budget["used"] = desc("buffer_budget_used_bytes", "Memory that writing takes now.")
+	c.throttled["records"] = desc("throttled_records_total", "Records refused because their shard was over a limit of its stream.", "stream")
+	c.throttled["reads"] = desc("throttled_reads_total", "GetRecords refused because the shard was over a limit of its stream.", "stream")
 	return c
 }
 
@@ -163,6 +168,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(c.syncs, uint64(st.Syncs), st.SyncTime.Seconds(), buckets)
 	emit(c.budget["size"], prometheus.GaugeValue, float64(c.n.budget.Size()))
 	emit(c.budget["used"], prometheus.GaugeValue, float64(c.n.budget.Used()))
+	for _, t := range c.n.limits.Counts() {
+		emit(c.throttled["records"], prometheus.CounterValue, float64(t.Records), t.Stream)
+		emit(c.throttled["reads"], prometheus.CounterValue, float64(t.Reads), t.Stream)
+	}
 	for _, s := range c.n.deliveries.All() {
 		d := delivered{Status: s.Status(), Metrics: s.Metrics()}
 		for i, g := range deliveryGauges {

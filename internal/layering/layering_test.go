@@ -44,7 +44,7 @@ var table = []row{
 	{room: "config/*", rooms: []string{"config"}, knows: "what is generated from the table of keys"},
 
 	{room: "api/wire", rooms: []string{"access"}, modules: []string{"github.com/fxamacker/cbor/v2", "github.com/segmentio/asm", "github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"}, knows: "protocols, error shapes and limits of the wire, no operation"},
-	{room: "api/kinesis", rooms: []string{"api/wire", "streams", "access"}, knows: "Kinesis names, shapes and errors, not files, not delivery"},
+	{room: "api/kinesis", rooms: []string{"api/wire", "streams", "streams/limits", "access"}, knows: "Kinesis names, shapes and errors, not files, not delivery"},
 	{room: "api/firehose", rooms: []string{"api/wire", "streams", "access", "delivery"}, knows: "Firehose names, shapes and errors, not files, not sinks"},
 	{room: "api/admin", rooms: []string{"api/wire", "streams", "access", "delivery"}, modules: []string{"github.com/prometheus/client_golang"}, knows: "health and metrics"},
 	{room: "access", knows: "keys, signatures and request attributes, not handlers, not storage"},
@@ -64,6 +64,7 @@ var table = []row{
 	{room: "sinks/opensearch", rooms: []string{"sinks"}, modules: []string{"github.com/elastic/go-elasticsearch/v8", "github.com/elastic/elastic-transport-go/v8"}, knows: "the bulk API and its errors, not streams, not positions, not retries"},
 
 	{room: "streams", deny: []string{"net/http", "encoding/json"}, knows: "shards, sequence numbers, time and durability, not HTTP, YAML or the content of records"},
+	{room: "streams/limits", rooms: []string{"streams"}, deny: []string{"net/http", "encoding/json", "os"}, knows: "rates of shards, not HTTP, not files"},
 	{room: "streams/wal", rooms: []string{"streams"}, deny: []string{"net/http"}, knows: "bytes, files, fdatasync and checksums, not who writes or reads"},
 	{room: "streams/wal/*", rooms: []string{"streams", "streams/wal"}, deny: []string{"net/http"}, knows: "bytes, files, fdatasync and checksums, not who writes or reads"},
 	{room: "internal/*", deny: []string{"net/http"}, knows: "one small thing of no room"},
