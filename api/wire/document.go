@@ -49,6 +49,7 @@ const (
 	flagEscaped uint8 = 1 << iota // JSON: the text still has escapes
 	flagChunked                   // CBOR: [start, end) is a run of definite strings
 	flagTime                      // CBOR: tag 1 stood before the number
+	flagLoose                     // JSON: a long text nobody looked into yet; see firm
 )
 
 // node is one value of a document. Nodes lie in the order of the source;

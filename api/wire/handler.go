@@ -234,7 +234,7 @@ func (x *exchange) serve() {
 
 	// 10. Types. 11. Constraints.
 	doc := &x.scratch.doc
-	if err := doc.convert(0, op.Input, format); err != nil {
+	if err := doc.fit(op.Input, format); err != nil {
 		x.fail(format, err)
 		return
 	}

@@ -8,12 +8,11 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"github.com/segmentio/asm/ascii"
 )
 
 // parseJSON reads src, one JSON value (RFC 8259, UTF-8), into d. Errors are
-// *syntaxError or limitError.
+// *syntaxError or limitError. Of long texts only the end was found: what is in
+// them is right when it turns out to be base64, or when firm says so.
 func (d *document) parseJSON(src []byte) error {
 	d.reset(src)
 	if uint64(len(src)) > math.MaxUint32 {
@@ -62,6 +61,12 @@ func (p *jsonParser) value(depth int) error {
 	case '[':
 		return p.list(depth)
 	case '"':
+		if n := longText(p.src[p.pos+1:]); n > 0 {
+			start := p.pos + 1
+			p.pos = start + n + 1
+			_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(start + n), flags: flagLoose})
+			return err
+		}
 		return p.string()
 	case 't':
 		return p.literal("true", node{kind: nodeBool, num: 1})
@@ -105,7 +110,7 @@ func (p *jsonParser) object(depth int) error {
 		if p.pos >= len(p.src) || p.src[p.pos] != '"' {
 			return p.wrong("key missing")
 		}
-		if err := p.string(); err != nil {
+		if err := p.string(); err != nil { // whole, since keys are compared
 			return err
 		}
 		p.space()
@@ -180,50 +185,82 @@ func (p *jsonParser) list(depth int) error {
 func (p *jsonParser) string() error {
 	p.pos++
 	start := p.pos
-	if n := longPlain(p.src[start:]); n > 0 {
-		_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(start + n)})
-		p.pos += n + 1
+	flags, err := p.text()
+	if err != nil {
 		return err
 	}
-	var flags uint8
+	_, err = p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(p.pos), flags: flags})
+	p.pos++
+	return err
+}
+
+// text passes over what is in a string, up to its closing quote.
+func (p *jsonParser) text() (flags uint8, err error) {
+	start := p.pos
 	plain := true
 	for {
 		p.pos += plainRun(p.src[p.pos:])
 		if p.pos >= len(p.src) {
-			return p.wrong("string not closed")
+			return 0, p.wrong("string not closed")
 		}
 		switch c := p.src[p.pos]; {
 		case c == '"':
 			if !plain && !utf8.Valid(p.src[start:p.pos]) {
-				return p.wrong("string is not UTF-8")
+				return 0, p.wrong("string is not UTF-8")
 			}
-			_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(p.pos), flags: flags})
-			p.pos++
-			return err
+			return flags, nil
 		case c == '\\':
 			flags |= flagEscaped
 			if err := p.escape(); err != nil {
-				return err
+				return 0, err
 			}
 		case c >= utf8.RuneSelf:
 			plain = false
 			p.pos++
 		default:
-			return p.wrong("control character in string")
+			return 0, p.wrong("control character in string")
 		}
 	}
 }
 
-// longPlain returns the length of the string at the start of b if that is long,
-// ends in b, and is printable ASCII without escapes, as base64 is; else 0. It
-// takes three passes of vector code, each several times as fast as plainRun.
-func longPlain(b []byte) int {
+// longText returns the length of the text at the start of b if it is long and
+// can be told without a look at each byte, else 0: the first quote ends it if
+// no backslash stands before. Most bodies are one long base64 text after the
+// other, and that is checked when it is decoded.
+func longText(b []byte) int {
 	const long = 64
 	n := bytes.IndexByte(b, '"')
-	if n < long || bytes.IndexByte(b[:n], '\\') >= 0 || !ascii.ValidPrint(b[:n]) {
+	if n < long || b[n-1] == '\\' {
 		return 0
 	}
 	return n
+}
+
+// firm checks the text of node i if nobody looked into it yet.
+func (d *document) firm(i uint32) error {
+	n := &d.nodes[i]
+	if n.flags&flagLoose == 0 {
+		return nil
+	}
+	p := jsonParser{d: d, src: d.src[:n.end+1], pos: int(n.start)}
+	flags, err := p.text()
+	if err != nil {
+		return err
+	}
+	n.flags = n.flags&^flagLoose | flags
+	return nil
+}
+
+// firmAll checks all texts that nobody looked into yet.
+func (d *document) firmAll() error {
+	for i := range d.nodes {
+		if d.nodes[i].flags&flagLoose != 0 {
+			if err := d.firm(uint32(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // escape passes over one escape sequence.

@@ -112,6 +112,9 @@ func FuzzJSON(f *testing.F) {
 		var d document
 		before := bytes.Clone(in)
 		err := d.parseJSON(in)
+		if err == nil {
+			err = d.firmAll()
+		}
 		if !bytes.Equal(before, in) {
 			t.Fatal("parsing changed the body")
 		}

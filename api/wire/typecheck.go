@@ -88,6 +88,9 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 		if n.kind != nodeString {
 			return wrongClass(n, "an String")
 		}
+		if err := d.firm(i); err != nil {
+			return serialization(err.Error())
+		}
 		d.plain(i)
 	case kindBlob:
 		if format == CBOR {
@@ -100,13 +103,7 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 		if n.kind != nodeString {
 			return wrongClass(n, "a Blob")
 		}
-		d.plain(i)
-		length, err := decodeBase64(d.text(i))
-		if err != nil {
-			return serialization(err.Error())
-		}
-		n.end = n.start + uint32(length)
-		n.kind = nodeBytes
+		return d.convertBase64(i)
 	case kindBoolean:
 		if n.kind != nodeBool {
 			return wrongClass(n, "an Boolean")
@@ -132,6 +129,42 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 			return wrongClass(n, "milliseconds since epoch")
 		}
 		n.num, n.kind = milliseconds(n, format), nodeTime
+	}
+	return nil
+}
+
+// convertBase64 makes a blob of a text. One that was not looked into yet has
+// nothing wrong with it if it is all base64.
+func (d *document) convertBase64(i uint32) *Error {
+	n := &d.nodes[i]
+	if n.flags&flagLoose == 0 {
+		d.plain(i)
+	}
+	length, err := decodeBase64(d.text(i))
+	if err != nil && n.flags&flagLoose != 0 {
+		if err := d.firm(i); err != nil {
+			return serialization(err.Error())
+		}
+		d.plain(i)
+		length, err = decodeBase64(d.text(i))
+	}
+	if err != nil {
+		return serialization(err.Error())
+	}
+	n.end = n.start + uint32(length)
+	n.kind = nodeBytes
+	n.flags &^= flagLoose
+	return nil
+}
+
+// fit converts the whole document to a structure, and checks what that did not
+// look at.
+func (d *document) fit(s *Shape, format Format) *Error {
+	if err := d.convert(0, s, format); err != nil {
+		return err
+	}
+	if err := d.firmAll(); err != nil {
+		return serialization(err.Error())
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func Decode(src []byte, s *Shape) (Value, error) {
 	if err := d.parseJSON(src); err != nil {
 		return Value{}, err
 	}
-	if err := d.convert(0, s, JSON); err != nil {
+	if err := d.fit(s, JSON); err != nil {
 		return Value{}, err
 	}
 	if err := d.check(s, false); err != nil {
