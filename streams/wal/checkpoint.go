@@ -7,13 +7,16 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firehosed/firehosed/streams"
 )
 
-// syncers is how many segment files are synced at the same time.
-const syncers = 4
+// syncers is how many segments are written and synced at the same time. A file
+// system puts the syncs that wait for it into one commit of its own, so many
+// small files take far less time together than one after the other.
+const syncers = 16
 
 // dirty arranges for a checkpoint: at once, or when the interval is over. An
 // idle log has no timer running.
@@ -136,53 +139,19 @@ func (l *Log) checkpointOnce() error {
 
 // bringToSegments flushes and syncs shards, and notes what they then hold.
 func (l *Log) bringToSegments(touched []*shard) error {
-	type task struct {
-		s    *shard
-		seal []*segment
-		sync *segment
-		path string
-		at   position
-	}
-	tasks := make([]task, 0, len(touched))
-	for _, s := range touched {
-		if err := l.flushShard(s); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		t := task{s: s, at: s.positionNow()}
-		for _, seg := range s.segs {
-			switch {
-			case seg.sealed:
-			case seg.full:
-				t.seal = append(t.seal, seg)
-			case seg.created:
-				t.sync, t.path = seg, seg.path()
-			}
-		}
-		if !s.gone {
-			tasks = append(tasks, t)
-		}
-		s.mu.Unlock()
-	}
+	at := make([]position, len(touched))
 	var wg sync.WaitGroup
-	errs := make([]error, syncers)
-	for w := range syncers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := w; i < len(tasks) && errs[w] == nil; i += syncers {
-				t := &tasks[i]
-				for _, seg := range t.seal {
-					if err := l.sealSegment(t.s, seg); err != nil {
-						errs[w] = err
-						return
-					}
-				}
-				if t.sync != nil {
-					errs[w] = l.syncSegment(t.s, t.sync, t.path)
+	var next atomic.Int64
+	var failed atomic.Bool
+	errs := make([]error, min(syncers, len(touched)))
+	for w := range errs {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(touched)) && !failed.Load(); i = next.Add(1) - 1 {
+				if at[i], errs[w] = l.bringToSegment(touched[i]); errs[w] != nil {
+					failed.Store(true)
 				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -191,13 +160,48 @@ func (l *Log) bringToSegments(touched []*shard) error {
 	if err := l.syncDirs(); err != nil {
 		return err
 	}
-	for i := range tasks {
-		t := &tasks[i]
-		t.s.mu.Lock()
-		t.s.position = t.at
-		t.s.mu.Unlock()
+	for i, s := range touched {
+		s.mu.Lock()
+		if !s.gone {
+			s.position = at[i]
+		}
+		s.mu.Unlock()
 	}
 	return nil
+}
+
+// bringToSegment flushes and syncs one shard, and returns what is then in its
+// segments for sure.
+func (l *Log) bringToSegment(s *shard) (position, error) {
+	if err := l.flushShard(s); err != nil {
+		return position{}, err
+	}
+	var full []*segment
+	var open *segment
+	var path string
+	s.mu.Lock()
+	at := s.positionNow()
+	for _, seg := range s.segs {
+		switch {
+		case seg.sealed:
+		case seg.full:
+			full = append(full, seg)
+		case seg.created:
+			open, path = seg, seg.path()
+		}
+	}
+	s.mu.Unlock()
+	for _, seg := range full {
+		if err := l.sealSegment(s, seg); err != nil {
+			return position{}, err
+		}
+	}
+	if open != nil {
+		if err := l.syncSegment(s, open, path); err != nil {
+			return position{}, err
+		}
+	}
+	return at, nil
 }
 
 func (l *Log) syncSegment(s *shard, seg *segment, path string) error {

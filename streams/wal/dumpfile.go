@@ -416,7 +416,7 @@ func (d *dumper) snapStream(e *snapStream) error {
 	for i := range e.Shards {
 		s := &e.Shards[i]
 		f := []field{
-			{"stream", e.ID}, {"id", s.ID}, {"start", s.Start}, {"end", s.End}, {"oldest", s.Oldest}, {"next", s.Next},
+			{"stream", e.ID}, {"id", s.ID}, {"start", s.Start.String()}, {"end", s.End.String()}, {"oldest", s.Oldest}, {"next", s.Next},
 			{"open_base", s.Base}, {"open_bytes", s.Bytes}, {"closed", s.Closed != 0},
 		}
 		for name, h := range map[string]*snapHole{"refuse": s.Refuse, "suspect": s.Suspect} {

@@ -37,9 +37,7 @@ func (l *Log) recover() error {
 	if err := r.loadSnapshot(); err != nil {
 		return err
 	}
-	if err := r.restore(); err != nil {
-		return err
-	}
+	r.restore()
 	if err := r.attach(); err != nil {
 		return err
 	}
@@ -117,7 +115,7 @@ func (r *recovery) readSnapshot(path string, number uint64) (*snapshot, error) {
 }
 
 // restore rebuilds streams, shards and state from the snapshot.
-func (r *recovery) restore() error {
+func (r *recovery) restore() {
 	l, n := r.l, r.snap
 	l.nextStream, l.deleting, l.groupNumber = n.NextStream, slices.Clone(n.Deleting), n.Group
 	l.durable, l.released = n.LSN, n.LSN
@@ -135,28 +133,17 @@ func (r *recovery) restore() error {
 			nextShard: streams.ShardID(e.NextShard), shards: make(map[streams.ShardID]*shard, len(e.Shards)),
 		}
 		for k := range e.Shards {
-			s, err := restoreShard(st, &e.Shards[k])
-			if err != nil {
-				return fmt.Errorf("%w: snapshot %d: stream %q: %w", ErrFormat, n.Number, st.name, err)
-			}
+			s := restoreShard(st, &e.Shards[k])
 			st.shards[s.id] = s
 		}
 		st.reroute()
 		l.byName[st.name], l.byID[st.id] = st, st
 	}
-	return nil
 }
 
-func restoreShard(st *stream, e *snapShard) (*shard, error) {
-	start, err := parseHexKey(e.Start)
-	if err != nil {
-		return nil, err
-	}
-	end, err := parseHexKey(e.End)
-	if err != nil {
-		return nil, err
-	}
-	s := newShard(st, streams.ShardID(e.ID), streams.HashRange{Start: start, End: end}, msTime(e.Created))
+func restoreShard(st *stream, e *snapShard) *shard {
+	rng := streams.HashRange{Start: streams.HashKey(e.Start), End: streams.HashKey(e.End)}
+	s := newShard(st, streams.ShardID(e.ID), rng, msTime(e.Created))
 	if e.Parent != nil {
 		s.parent = streams.ShardID(*e.Parent)
 	}
@@ -177,7 +164,7 @@ func restoreShard(st *stream, e *snapShard) (*shard, error) {
 	}
 	s.next, s.last, s.first = s.position.next, e.Last, s.position.oldest
 	s.assigned, s.arrived = s.next, s.last
-	return s, nil
+	return s
 }
 
 // attach finds the segment files of every shard.
@@ -377,6 +364,7 @@ func (l *Log) hole(s *shard, from, to streams.Sequence, err *streams.DamageError
 	s.damage = append(s.damage, damaged{from, to, err})
 	slices.SortFunc(s.damage, func(a, b damaged) int { return cmpU64(uint64(a.from), uint64(b.from)) })
 	s.refuse = err
+	s.st.changed()
 	l.changed = true
 	l.opt.Logger.Error("log: acknowledged records are damaged; their shard takes no more appends",
 		"stream", s.st.name, "shard", s.id.String(), "from", uint64(from), "to", uint64(to), "file", err.File, "reason", err.Reason)

@@ -448,6 +448,7 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		for _, s := range st.shards {
 			if s.suspect != nil {
 				s.refuse = s.suspect
+				st.changed()
 				l.opt.Logger.Error("log: the journal is damaged and may have held records of this shard; it takes no more appends",
 					"stream", st.name, "shard", s.id.String(), "file", s.suspect.File)
 			}

@@ -27,6 +27,7 @@ func (l *Log) retain() time.Duration {
 			if s.expired(now - retention) {
 				l.unlink = append(l.unlink, l.segmentPaths(s)...)
 				delete(st.shards, id)
+				st.changed()
 				l.retire(s)
 				changed = true
 				continue

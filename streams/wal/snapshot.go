@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -57,7 +58,7 @@ type snapshot struct {
 	Generation uint32       `json:"generation"`
 	Group      uint64       `json:"group"`
 	NextStream uint64       `json:"next_stream"`
-	Streams    []snapStream `json:"streams"`
+	Streams    []snapStream `json:"streams,omitempty"` // encode writes them itself
 	Deleting   []uint64     `json:"deleting,omitempty"`
 	State      []snapState  `json:"state,omitempty"`
 }
@@ -74,13 +75,15 @@ type snapStream struct {
 	Created   int64       `json:"created_ms"`
 	Retention int64       `json:"retention_ms"`
 	NextShard uint32      `json:"next_shard"`
-	Shards    []snapShard `json:"shards"`
+	Shards    []snapShard `json:"shards,omitempty"` // encode writes them itself
+
+	facts []shardFacts // Shards are made of
 }
 
 type snapShard struct {
 	ID       uint32     `json:"id"`
-	Start    string     `json:"start"` // hexadecimal
-	End      string     `json:"end"`
+	Start    snapKey    `json:"start"`
+	End      snapKey    `json:"end"`
 	Parent   *uint32    `json:"parent,omitempty"`
 	Adjacent *uint32    `json:"adjacent,omitempty"`
 	Created  int64      `json:"created_ms"`
@@ -93,8 +96,6 @@ type snapShard struct {
 	Damage   []snapHole `json:"damage,omitempty"`
 	Refuse   *snapHole  `json:"refuse,omitempty"`
 	Suspect  *snapHole  `json:"suspect,omitempty"`
-
-	shard *shard // whose position is filled in last
 }
 
 type snapHole struct {
@@ -120,17 +121,29 @@ func (h *snapHole) err() *streams.DamageError {
 	return &streams.DamageError{File: h.File, From: h.Begin, To: h.End, Reason: h.Reason}
 }
 
-func hexKey(h streams.HashKey) string { return fmt.Sprintf("%016x%016x", h.Hi, h.Lo) }
+// snapKey is a hash key as 32 hexadecimal digits.
+type snapKey streams.HashKey
 
-func parseHexKey(s string) (h streams.HashKey, err error) {
-	if len(s) != 32 {
-		return h, fmt.Errorf("%w: hash key %q", errContent, s)
+func (k snapKey) append(b []byte) []byte {
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:], k.Hi)
+	binary.BigEndian.PutUint64(raw[8:], k.Lo)
+	return hex.AppendEncode(b, raw[:])
+}
+
+func (k snapKey) String() string { return string(k.append(nil)) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k snapKey) MarshalText() ([]byte, error) { return k.append(nil), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *snapKey) UnmarshalText(b []byte) error {
+	var raw [16]byte
+	if n, err := hex.Decode(raw[:], b[:min(len(b), 2*len(raw))]); err != nil || n != len(raw) || len(b) != 2*n {
+		return fmt.Errorf("%w: hash key %q", errContent, b)
 	}
-	if h.Hi, err = strconv.ParseUint(s[:16], 16, 64); err != nil {
-		return h, err
-	}
-	h.Lo, err = strconv.ParseUint(s[16:], 16, 64)
-	return h, err
+	k.Hi, k.Lo = binary.BigEndian.Uint64(raw[:]), binary.BigEndian.Uint64(raw[8:])
+	return nil
 }
 
 // capture copies the metadata as of l.durable. l.mu is held. Positions of
@@ -141,29 +154,12 @@ func (l *Log) capture() *snapshot {
 		LSN: l.durable, Synced: l.durable, Group: l.groupNumber,
 		NextStream: l.nextStream, Deleting: slices.Clone(l.deleting),
 	}
+	n.Streams = make([]snapStream, 0, len(l.byID))
 	for _, st := range l.byID {
-		ss := snapStream{
+		n.Streams = append(n.Streams, snapStream{
 			ID: st.id, Name: text(st.name), Created: st.created.UnixMilli(),
-			Retention: st.retention.Milliseconds(), NextShard: uint32(st.nextShard),
-			Shards: make([]snapShard, 0, len(st.shards)),
-		}
-		for _, s := range st.shards {
-			e := snapShard{
-				ID: uint32(s.id), Start: hexKey(s.rng.Start), End: hexKey(s.rng.End),
-				Created: s.created.UnixMilli(), Refuse: holeOf(s.refuse), shard: s,
-			}
-			if s.parent != streams.NoShard {
-				e.Parent = (*uint32)(&s.parent)
-			}
-			if s.adjacent != streams.NoShard {
-				e.Adjacent = (*uint32)(&s.adjacent)
-			}
-			if s.closed {
-				e.Closed = s.closedAt.UnixMilli()
-			}
-			ss.Shards = append(ss.Shards, e)
-		}
-		n.Streams = append(n.Streams, ss)
+			Retention: st.retention.Milliseconds(), NextShard: uint32(st.nextShard), facts: st.facts(),
+		})
 	}
 	l.state.mu.RLock()
 	n.State = make([]snapState, 0, len(l.state.values))
@@ -174,28 +170,39 @@ func (l *Log) capture() *snapshot {
 	return n
 }
 
-// place fills in what the segments hold, and puts everything in order.
+// place puts everything in order.
 func (n *snapshot) place() {
 	slices.SortFunc(n.State, func(a, b snapState) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	slices.SortFunc(n.Streams, func(a, b snapStream) int { return cmpU64(a.ID, b.ID) })
-	for i := range n.Streams {
-		sh := n.Streams[i].Shards
-		slices.SortFunc(sh, func(a, b snapShard) int { return int(a.ID) - int(b.ID) })
-		for k := range sh {
-			e := &sh[k]
-			s := e.shard
-			s.mu.Lock()
-			p := s.position
-			e.Oldest, e.Next, e.Last, e.Base, e.Bytes = uint64(p.oldest), uint64(p.next), p.last, uint64(p.base), p.bytes
-			for _, d := range s.damage {
-				h := holeOf(d.err)
-				h.From, h.To = uint64(d.from), uint64(d.to)
-				e.Damage = append(e.Damage, *h)
-			}
-			e.Suspect = holeOf(s.suspect)
-			s.mu.Unlock()
-		}
+}
+
+// snapshot returns a shard with what the last checkpoint brought to its
+// segments.
+func (s *shardFacts) snapshot() snapShard {
+	e := snapShard{
+		ID: uint32(s.id), Start: snapKey(s.rng.Start), End: snapKey(s.rng.End),
+		Created: s.created.UnixMilli(), Refuse: holeOf(s.refuse),
 	}
+	if s.parent != streams.NoShard {
+		e.Parent = (*uint32)(&s.parent)
+	}
+	if s.adjacent != streams.NoShard {
+		e.Adjacent = (*uint32)(&s.adjacent)
+	}
+	if s.closed {
+		e.Closed = s.closedAt.UnixMilli()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.position
+	e.Oldest, e.Next, e.Last, e.Base, e.Bytes = uint64(p.oldest), uint64(p.next), p.last, uint64(p.base), p.bytes
+	for _, d := range s.damage {
+		h := holeOf(d.err)
+		h.From, h.To = uint64(d.from), uint64(d.to)
+		e.Damage = append(e.Damage, *h)
+	}
+	e.Suspect = holeOf(s.suspect)
+	return e
 }
 
 func cmpU64(a, b uint64) int {
@@ -208,14 +215,104 @@ func cmpU64(a, b uint64) int {
 	return 0
 }
 
-// encode returns the file: JSON, and a last line with its checksum.
+// encode returns the file: JSON, and a last line with its checksum. The shards
+// of a stream, of which there may be ten thousand, are written without
+// reflection, a line each.
 func (n *snapshot) encode(seed uint32) ([]byte, error) {
-	b, err := json.MarshalIndent(n, "", " ")
+	head := *n
+	head.Streams = nil
+	b, err := json.MarshalIndent(&head, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	b = append(b, '\n')
+	b = append(bytes.TrimSuffix(b, []byte("\n}")), ",\n \"streams\": ["...)
+	for i := range n.Streams {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = n.Streams[i].append(b); err != nil {
+			return nil, fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	b = append(b, "\n ]\n}\n"...)
 	return fmt.Appendf(b, "crc32c %08x\n", checksum(seed, b)), nil
+}
+
+func (st *snapStream) append(b []byte) ([]byte, error) {
+	head := *st
+	head.Shards = nil
+	enc, err := json.Marshal(&head)
+	if err != nil {
+		return nil, err
+	}
+	b = append(append(b, "\n  "...), bytes.TrimSuffix(enc, []byte("}"))...)
+	b = append(b, ",\"shards\":["...)
+	sep := "\n   "
+	for i := range st.Shards {
+		if b, err = st.Shards[i].append(append(b, sep...)); err != nil {
+			return nil, err
+		}
+		sep = ",\n   "
+	}
+	for i := range st.facts {
+		e := st.facts[i].snapshot()
+		if b, err = e.append(append(b, sep...)); err != nil {
+			return nil, err
+		}
+		sep = ",\n   "
+	}
+	return append(b, "\n  ]}"...), nil
+}
+
+// append writes what encoding/json would.
+func (e *snapShard) append(b []byte) ([]byte, error) {
+	uint := func(name string, v uint64) {
+		b = strconv.AppendUint(append(b, name...), v, 10)
+	}
+	int := func(name string, v int64) {
+		if v != 0 {
+			b = strconv.AppendInt(append(b, name...), v, 10)
+		}
+	}
+	uint(`{"id":`, uint64(e.ID))
+	b = append(b, `,"start":"`...)
+	b = e.Start.append(b)
+	b = append(b, `","end":"`...)
+	b = append(e.End.append(b), '"')
+	if e.Parent != nil {
+		uint(`,"parent":`, uint64(*e.Parent))
+	}
+	if e.Adjacent != nil {
+		uint(`,"adjacent":`, uint64(*e.Adjacent))
+	}
+	b = strconv.AppendInt(append(b, `,"created_ms":`...), e.Created, 10)
+	int(`,"closed_ms":`, e.Closed)
+	uint(`,"oldest":`, e.Oldest)
+	uint(`,"next":`, e.Next)
+	int(`,"last_ms":`, e.Last)
+	if e.Base != 0 {
+		uint(`,"open_base":`, e.Base)
+	}
+	int(`,"open_bytes":`, e.Bytes)
+	for _, x := range []struct {
+		name string
+		v    any
+		any  bool
+	}{
+		{`,"damage":`, e.Damage, len(e.Damage) > 0},
+		{`,"refuse":`, e.Refuse, e.Refuse != nil},
+		{`,"suspect":`, e.Suspect, e.Suspect != nil},
+	} {
+		if !x.any {
+			continue
+		}
+		enc, err := json.Marshal(x.v)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, x.name...), enc...)
+	}
+	return append(b, '}'), nil
 }
 
 const snapshotTail = len("crc32c 00000000\n")

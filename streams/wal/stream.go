@@ -1,10 +1,12 @@
 package wal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firehosed/firehosed/streams"
@@ -19,11 +21,40 @@ type stream struct {
 	nextShard streams.ShardID
 	shards    map[streams.ShardID]*shard // open ones, and closed ones that have not expired
 	route     *routing
+	known     atomic.Pointer[[]shardFacts] // of shards, made when asked for
 	// frozen is set while a split, merge or delete is being made durable, and
 	// closed when it is decided. Appends wait for it.
 	frozen chan struct{}
 	gone   bool
 }
+
+// shardFacts is what changes of a shard only with its stream, or with damage.
+type shardFacts struct {
+	*shard
+	closed   bool
+	closedAt time.Time
+	refuse   *streams.DamageError
+}
+
+// facts lists the shards in the order of their ids. The list is not changed any
+// more, so that who goes through ten thousand shards need not hold Log.mu, which
+// appends wait for, beyond this call. Log.mu is held, for reading at least.
+func (st *stream) facts() []shardFacts {
+	if p := st.known.Load(); p != nil {
+		return *p
+	}
+	out := make([]shardFacts, 0, len(st.shards))
+	for _, s := range st.shards {
+		out = append(out, shardFacts{shard: s, closed: s.closed, closedAt: s.closedAt, refuse: s.refuse})
+	}
+	slices.SortFunc(out, func(a, b shardFacts) int { return cmp.Compare(a.id, b.id) })
+	st.known.Store(&out)
+	return out
+}
+
+// changed forgets what facts told. Whoever changes one of them calls it, with
+// Log.mu held.
+func (st *stream) changed() { st.known.Store(nil) }
 
 // routing is an immutable table of the open shards by range.
 type routing struct {
@@ -38,6 +69,7 @@ func (r *routing) find(h streams.HashKey) int {
 
 // reroute rebuilds the table from the open shards.
 func (st *stream) reroute() {
+	st.changed()
 	var open []*shard
 	for _, s := range st.shards {
 		if !s.closed {
@@ -133,34 +165,39 @@ func (s *shard) active() *segment {
 func (l *Log) Describe(name string) (streams.StreamInfo, error) {
 	cut := l.retentionNow()
 	l.mu.RLock()
-	defer l.mu.RUnlock()
 	st := l.byName[name]
 	if st == nil {
+		l.mu.RUnlock()
 		return streams.StreamInfo{}, notFound(name)
 	}
-	info := st.info()
-	cut -= st.retention.Milliseconds()
-	for _, s := range st.shards {
+	info, shards := st.info(), st.facts()
+	l.mu.RUnlock()
+	cut -= info.Retention.Milliseconds()
+	info.Shards = make([]streams.ShardInfo, 0, len(shards))
+	for i := range shards {
+		s := &shards[i]
 		if s.expired(cut) {
 			continue
 		}
-		i := streams.ShardInfo{
-			ID: s.id, Range: s.rng, Parent: s.parent, AdjacentParent: s.adjacent,
-			Created: s.created, Closed: s.closed, ClosedAt: s.closedAt,
-		}
 		s.mu.Lock()
-		i.First, i.Next = s.firstInMemory(cut), s.next
+		first, next := s.firstInMemory(cut), s.next
 		s.mu.Unlock()
-		info.Shards = append(info.Shards, i)
+		info.Shards = append(info.Shards, streams.ShardInfo{
+			ID: s.id, Range: s.rng, Parent: s.parent, AdjacentParent: s.adjacent,
+			Created: s.created, Closed: s.closed, ClosedAt: s.closedAt, First: first, Next: next,
+		})
 	}
-	slices.SortFunc(info.Shards, func(a, b streams.ShardInfo) int { return int(a.ID) - int(b.ID) })
 	return info, nil
 }
 
 // expired reports whether a closed shard and all its records are past the
 // retention. Log.mu is held.
-func (s *shard) expired(cut int64) bool {
-	return s.closed && s.closedAt.UnixMilli() < cut
+func (s *shard) expired(cut int64) bool { return pastRetention(s.closed, s.closedAt, cut) }
+
+func (s *shardFacts) expired(cut int64) bool { return pastRetention(s.closed, s.closedAt, cut) }
+
+func pastRetention(closed bool, at time.Time, cut int64) bool {
+	return closed && at.UnixMilli() < cut
 }
 
 // firstInMemory is the horizon as far as it can be told without the disk.
