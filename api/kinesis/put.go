@@ -146,7 +146,7 @@ func appendShardID(b []byte, id streams.ShardID) []byte {
 // is where it stands in a list, from 1, or 0 for a record alone.
 func (s *Service) newRecord(v wire.Value, place int, t target, limit int) (streams.NewRecord, error) {
 	rec := streams.NewRecord{
-		PartitionKey: v.Get("PartitionKey").Text(),
+		PartitionKey: v.Get("PartitionKey").View(),
 		Data:         v.Get("Data").Bytes(),
 	}
 	if len(rec.Data) > limit {

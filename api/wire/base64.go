@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -125,6 +126,15 @@ func badBase64(b []byte, n, at int) error {
 		}
 	}
 	return fmt.Errorf("'%s' can not be converted to a Blob: Invalid Base64 character: '%s'", quote(b), strings.ToValidUTF8(string([]byte{bad}), "\uFFFD"))
+}
+
+// appendBase64 appends standard base64 of src, long ones with the vector
+// instructions of this processor.
+func appendBase64(b, src []byte) []byte {
+	n := base64.StdEncoding.EncodedLen(len(src))
+	b = slices.Grow(b, n)
+	base64.StdEncoding.Encode(b[len(b):len(b)+n], src)
+	return b[:len(b)+n]
 }
 
 // restoreBase64 puts back the text that n decoded bytes at the start of b

@@ -39,3 +39,21 @@ func TestBase64BulkAgainstPlain(t *testing.T) {
 		}
 	}
 }
+
+// The vector code must write what the plain code writes, and not a byte more.
+func TestAppendBase64AgainstPlain(t *testing.T) {
+	raw := make([]byte, 300)
+	for i := range raw {
+		raw[i] = byte(i*31 + i/7)
+	}
+	for n := range len(raw) + 1 {
+		room := bytes.Repeat([]byte{'~'}, 1+base64.StdEncoding.EncodedLen(n)+64)
+		got := appendBase64(room[:1], raw[len(raw)-n:])
+		if want := "~" + base64.StdEncoding.EncodeToString(raw[len(raw)-n:]); string(got) != want {
+			t.Fatalf("%d bytes: got %q, want %q", n, got, want)
+		}
+		if &got[0] != &room[0] || !bytes.Equal(room[len(got):], bytes.Repeat([]byte{'~'}, len(room)-len(got))) {
+			t.Fatalf("%d bytes: bytes after the text were written: %q", n, room[len(got):])
+		}
+	}
+}

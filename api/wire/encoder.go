@@ -130,8 +130,7 @@ func (e *Encoder) Blob(b []byte) {
 		return
 	}
 	e.item()
-	e.buf = append(e.buf, '"')
-	e.buf = base64.StdEncoding.AppendEncode(e.buf, b)
+	e.buf = appendBase64(append(e.buf, '"'), b)
 	e.buf = append(e.buf, '"')
 }
 
@@ -245,12 +244,18 @@ const hexDigits = "0123456789abcdef"
 func appendJSONString[T string | []byte](b []byte, s T) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
+		plain := i
+		for i < len(s) && s[i] >= 0x20 && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\' {
+			i++
+		}
+		b = append(b, s[plain:i]...)
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if c < utf8.RuneSelf {
 			i++
 			switch {
-			case c >= 0x20 && c != '"' && c != '\\':
-				b = append(b, c)
 			case c == '"' || c == '\\':
 				b = append(b, '\\', c)
 			case c == '\n':

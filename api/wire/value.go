@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"time"
+	"unsafe"
 )
 
 // Value is a part of a checked request. The zero Value, and that of a member
@@ -69,6 +70,12 @@ func (v Value) Pairs() iter.Seq2[string, Value] {
 
 // Text returns a copy of a text.
 func (v Value) Text() string { return string(v.Bytes()) }
+
+// View returns a text without a copy. Unlike Text it belongs to the request.
+func (v Value) View() string {
+	b := v.Bytes()
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
 
 // Bytes returns the bytes of a text or blob.
 func (v Value) Bytes() []byte {

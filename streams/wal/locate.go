@@ -173,15 +173,15 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 			}
 			return true, nil
 		}
-		var bad *streams.DamageError
-		if errors.As(err, &bad) {
+		if err != nil {
 			// The frame that cannot be read may be before the one wanted, and
 			// then does not matter.
-			if ahead, ok := r.skip(bad); ok && ahead <= c.page.Next {
-				continue
+			var bad *streams.DamageError
+			if errors.As(err, &bad) {
+				if ahead, ok := r.skip(bad); ok && ahead <= c.page.Next {
+					continue
+				}
 			}
-		}
-		if err != nil {
 			return false, err
 		}
 		if f.next() <= c.page.Next {

@@ -41,6 +41,9 @@ type segment struct {
 	created     bool // the file has its header
 	cut         bool // the file ends at size
 	index       *index
+
+	known       string // what path returned last
+	knownSealed bool   // and when
 }
 
 // meta is what the header of a segment file says.
@@ -164,10 +167,15 @@ func decodeIndex(b []byte) []indexEntry {
 // path is where the file lies now. A sealed one tells in its name what it
 // holds, so that a start need not open it.
 func (s *segment) path() string {
-	if s.sealed {
-		return filepath.Join(s.dir, sealedName(s.shard, s.base, s.next, s.last))
+	if s.known != "" && s.knownSealed == s.sealed {
+		return s.known // each page that is read asks
 	}
-	return filepath.Join(s.dir, openName(s.shard, s.base))
+	name := openName(s.shard, s.base)
+	if s.sealed {
+		name = sealedName(s.shard, s.base, s.next, s.last)
+	}
+	s.known, s.knownSealed = filepath.Join(s.dir, name), s.sealed
+	return s.known
 }
 
 func openName(shard streams.ShardID, base streams.Sequence) string {
