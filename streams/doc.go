@@ -11,5 +11,6 @@
 //
 // The package knows no HTTP, no YAML, no AWS JSON and no content of records.
 // Package streams/wal implements Engine on one machine; the suite in
-// streams/enginetest holds every engine to the contract written here.
+// streams/enginetest holds every engine to the contract written here. Both
+// packages are meant to be imported by other programs: docs/guide/library.md.
 package streams

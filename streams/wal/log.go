@@ -97,12 +97,15 @@ var _ streams.Engine = (*Log)(nil)
 // version, or to something else.
 var ErrFormat = errors.New("data directory is not usable")
 
+// ErrLocked means that a data directory is in use.
+var ErrLocked = vfs.ErrLocked
+
 // Open opens the log in dir, and makes an empty one if there is none. It
 // returns when everything that was acknowledged can be read, and when nothing
 // it will show can be lost any more.
 //
-// An error wraps vfs.ErrLocked if another process uses the directory, and
-// ErrFormat if this version must not.
+// An error wraps ErrLocked if the directory is in use, by another process or by
+// a Log of this one, and ErrFormat if this version must not use it.
 func Open(dir string, opt Options) (*Log, error) {
 	opt = opt.withDefaults()
 	if err := opt.validate(); err != nil {

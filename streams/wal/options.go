@@ -10,7 +10,8 @@ import (
 
 // Options of a log. The zero value is right for production.
 type Options struct {
-	// FS holds the files. Default: the operating system's.
+	// FS holds the files. Default: the operating system's. Others exist for the
+	// tests of this module only.
 	FS vfs.FS
 	// Clock tells the wall time, for arrivals and retention. Default: time.Now.
 	Clock func() time.Time
