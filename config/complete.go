@@ -18,6 +18,9 @@ func (c *Config) complete() {
 	if c.Storage.MinFree == 0 && c.Given("storage.min_free") {
 		c.Storage.MinFree = -1
 	}
+	if c.Storage.Scrub == 0 {
+		c.Storage.Scrub = -1
+	}
 	c.API.Limits.complete()
 	for _, s := range c.Streams {
 		s.Limits.complete()

@@ -108,6 +108,12 @@ type Storage struct {
 	// clients try again; reads, delivery and retention go on. 0 means that only a full disk
 	// refuses.
 	MinFree Bytes `key:"min_free" range:"0B..1PiB" otherwise:"the larger of 1GiB and 2 % of the disk, but at most 10 % of it"` // 0 if not given, -1 for 0 in the file
+	// How much is read in a second, once a day, to compare what rests on the disk with its
+	// checksums. Damage is logged and counted. 0 turns it off.
+	Scrub Bytes `key:"scrub" default:"4MiB" range:"0B..1GiB"` // -1 for 0 in the file
+	// What a read does where records cannot be read: answer with an error that names them,
+	// or go on with the next that can be. What is passed over is counted and logged.
+	OnDamage string `key:"on_damage" default:"error" enum:"error|skip"`
 }
 
 // API says what is true of what calls to the API make: throughput limits of

@@ -89,7 +89,12 @@ func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, logger *s
 }
 
 func (n *node) walOptions() wal.Options {
+	onDamage := wal.FailOnDamage
+	if n.cfg.Storage.OnDamage == "skip" {
+		onDamage = wal.SkipDamage
+	}
 	return wal.Options{
+		ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
 		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), TailBytes: int64(n.cfg.Memory.Log),
 	}

@@ -25,6 +25,9 @@ type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return syncFile(f.File) }
 
+// DropCache implements CacheDropper.
+func (f osFile) DropCache() { dropCache(f.File) }
+
 // StartWriteback implements WritebackStarter.
 func (f osFile) StartWriteback(off, n int64) { startWriteback(f.File, off, n) }
 

@@ -11,3 +11,6 @@ func startWriteback(*os.File, int64, int64) {}
 
 // setDirect is for Linux only.
 func setDirect(*os.File, bool) bool { return false }
+
+// dropCache is for Linux only.
+func dropCache(*os.File) {}

@@ -54,6 +54,19 @@ type WritebackStarter interface {
 	StartWriteback(off, n int64)
 }
 
+// CacheDropper is a File whose bytes can be made to come from the disk again:
+// what the system holds of them in memory, and has written, is forgotten.
+type CacheDropper interface {
+	DropCache()
+}
+
+// DropCache has the next reads of f come from the disk, if f can. It is a hint.
+func DropCache(f File) {
+	if d, ok := f.(CacheDropper); ok {
+		d.DropCache()
+	}
+}
+
 // VectorWriter is a File that writes several buffers with one operation, one
 // after the other from off on.
 type VectorWriter interface {

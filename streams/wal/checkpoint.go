@@ -233,6 +233,12 @@ func (s *shard) positionNow() position {
 		p.oldest = s.segs[0].base
 		break
 	}
+	// What is lost right before belongs to it: no read passes it in silence.
+	for _, d := range slices.Backward(s.damage) {
+		if d.from < p.oldest && d.to >= p.oldest {
+			p.oldest = d.from
+		}
+	}
 	return p
 }
 

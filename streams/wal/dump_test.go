@@ -71,7 +71,8 @@ func TestDump(t *testing.T) {
 				must(t, err)
 				switch filepath.Ext(path) {
 				case ".journal":
-					b[3*block+groupHead+4] ^= 1 // header of a frame
+					b[4*block+groupHead+4] ^= 1 // header of a pad
+					b[5*block+4] ^= 1           // header of a frame of records
 				case ".seg":
 					b[segmentHead+headerBytes+100] ^= 1 // body of the first frame
 				case ".open":
@@ -153,8 +154,9 @@ func FuzzDump(f *testing.F) {
 		f.Add(b, "snapshot-0000000000000001.json")
 	}
 	head := make([]byte, 3*block)
+	y := layout{buf: head, used: groupHead}
+	y.seal(&groupInfo{number: 1, generation: 1}, 5, 0)
 	(&fileHead{generation: 1}).put(head, 0)
-	(&layout{buf: head, used: groupHead}).seal(&groupInfo{number: 1, generation: 1}, 5, 0)
 	f.Add(head, "0000000000000000.journal")
 	f.Fuzz(func(t *testing.T, b []byte, name string) {
 		name = filepath.Base(name)

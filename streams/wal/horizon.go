@@ -74,6 +74,19 @@ func (s *shard) shows(seq streams.Sequence, cut int64) bool {
 	return seg.first >= cut || seg.index != nil && seg.first+int64(seg.index.bySeq(seg, seq).arrival) >= cut
 }
 
+// lostBefore returns where records are lost right before seq, which may be the
+// ones wanted, or seq.
+func (s *shard) lostBefore(seq streams.Sequence) streams.Sequence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range slices.Backward(s.damage) {
+		if d.from < seq && d.to >= seq {
+			seq = d.from
+		}
+	}
+	return seq
+}
+
 // findTime returns the first record that arrived at or after t (Unix ms) and
 // its arrival, or the tip and -1.
 func (l *Log) findTime(s *shard, t int64) (streams.Sequence, int64, error) {
@@ -100,14 +113,20 @@ func (l *Log) findTimeOnce(s *shard, t int64) (streams.Sequence, int64, error) {
 		}
 		if seg.index == nil {
 			s.mu.Unlock()
-			if err := l.loadIndex(s, seg); err != nil {
+			err := l.loadIndex(s, seg)
+			var bad *streams.DamageError
+			if errors.As(err, &bad) {
+				return seg.base, -1, nil
+			}
+			if err != nil {
 				return 0, 0, err
 			}
 			return 0, 0, errMovedFile
 		}
-		off, end, path, open := int64(seg.index.byArrival(seg, t).off), seg.size, seg.path(), !seg.sealed
+		entry := seg.index.byArrival(seg, t)
+		off, end, path, open := int64(entry.off), seg.size, seg.path(), !seg.sealed
 		s.mu.Unlock()
-		return l.scanTime(s, seg, path, open, off, end, t)
+		return l.scanTime(s, seg, seg.base+streams.Sequence(entry.seq), path, open, off, end, t)
 	}
 	tail := s.tail
 	s.mu.Unlock()
@@ -120,32 +139,30 @@ func (l *Log) findTimeOnce(s *shard, t int64) (streams.Sequence, int64, error) {
 	return tip, -1, nil
 }
 
-func (l *Log) scanTime(s *shard, seg *segment, path string, open bool, off, end, t int64) (streams.Sequence, int64, error) {
+// scanTime looks through a segment from a frame on, whose first record is next.
+// Where records cannot be read, those that are wanted may be among them: it
+// returns their place, and reading them tells.
+func (l *Log) scanTime(s *shard, seg *segment, next streams.Sequence, path string, open bool, off, end, t int64) (streams.Sequence, int64, error) {
+	var bad *streams.DamageError
 	h, err := l.openToRead(s, seg, path, open)
+	if errors.As(err, &bad) {
+		return next, -1, nil
+	}
 	if err != nil {
 		return 0, 0, err
 	}
 	defer l.files.release(h)
 	r := frameReader{l: l, s: s, f: h, path: path, off: off, end: end, chunk: minChunk}
-	next := seg.base // of the records not seen yet
-	if off > segmentHead {
-		next = 0
-	}
 	for {
 		f, err := r.next()
-		var bad *streams.DamageError
-		if errors.As(err, &bad) && next > 0 {
-			if ahead, ok := r.skip(bad); ok && ahead > next {
-				// The damaged records may be among those wanted. Reading them
-				// will tell.
-				return next, -1, nil
-			}
+		if errors.Is(err, io.EOF) || errors.As(err, &bad) {
+			return next, -1, nil
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = &streams.DamageError{File: path, From: off, To: end, Reason: "records are missing"}
-			}
 			return 0, 0, err
+		}
+		if f.base > next && f.arrival >= t {
+			return next, -1, nil
 		}
 		if seq, at, ok := firstAt(&f, t); ok {
 			return seq, at, nil

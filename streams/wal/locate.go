@@ -80,10 +80,13 @@ func (l *Log) fillPage(s *shard, c *collector) error {
 		var err error
 		switch {
 		case src.hole != nil:
-			if len(c.page.Records) > 0 {
+			switch {
+			case len(c.page.Records) > 0:
 				return nil
+			case !l.passes(src.hole):
+				return src.hole.err
 			}
-			return src.hole.err
+			l.pass(s, c, src.hole.to, src.hole.err)
 		case src.tip:
 			return nil
 		case src.tail != nil:
@@ -104,10 +107,16 @@ func (l *Log) fillPage(s *shard, c *collector) error {
 			}
 			if err != nil {
 				var bad *streams.DamageError
-				if errors.As(err, &bad) && len(c.page.Records) > 0 {
+				switch {
+				case !errors.As(err, &bad):
+					return err
+				case len(c.page.Records) > 0:
 					return nil // what was good comes first
+				case l.opt.OnDamage != SkipDamage:
+					return err
 				}
-				return err
+				l.pass(s, c, l.behindDamage(s, &src, bad, before), bad)
+				more = true
 			}
 			if !more {
 				return nil

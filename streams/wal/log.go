@@ -43,6 +43,7 @@ type Log struct {
 	files   files
 	indexes indexes
 	state   keyed
+	losses  losses
 	space   space
 
 	reshape      sync.Mutex   // one change of streams at a time
@@ -107,6 +108,30 @@ var ErrLocked = vfs.ErrLocked
 // An error wraps ErrLocked if the directory is in use, by another process or by
 // a Log of this one, and ErrFormat if this version must not use it.
 func Open(dir string, opt Options) (*Log, error) {
+	l, err := openIdle(dir, opt)
+	if err != nil {
+		return nil, err
+	}
+	l.running.Add(3)
+	go l.commitLoop()
+	go l.flushLoop()
+	go l.keepLoop()
+	if l.opt.ScrubBytesPerSecond > 0 {
+		l.running.Add(1)
+		go l.scrubLoop()
+	}
+	l.mu.RLock()
+	replayed := len(l.touched) > 0 || l.changed
+	l.mu.RUnlock()
+	if replayed {
+		signal(l.checkpointNow)
+	}
+	return l, nil
+}
+
+// openIdle opens a log as Open does, without what goes on in the background:
+// nothing can be appended, and nothing changes but by calls.
+func openIdle(dir string, opt Options) (*Log, error) {
 	opt = opt.withDefaults()
 	if err := opt.validate(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
@@ -145,16 +170,6 @@ func Open(dir string, opt Options) (*Log, error) {
 	if err := l.start(); err != nil {
 		l.files.closeAll()
 		return nil, fmt.Errorf("open log %s: %w", dir, errors.Join(err, l.journal.close(), lock.Close()))
-	}
-	l.running.Add(3)
-	go l.commitLoop()
-	go l.flushLoop()
-	go l.keepLoop()
-	l.mu.RLock()
-	replayed := len(l.touched) > 0 || l.changed
-	l.mu.RUnlock()
-	if replayed {
-		signal(l.checkpointNow)
 	}
 	return l, nil
 }

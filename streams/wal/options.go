@@ -52,6 +52,15 @@ type Options struct {
 	// Default 64 KiB; for tests.
 	largeBytes int
 
+	// OnDamage says what reads do where records cannot be read. Default:
+	// FailOnDamage.
+	OnDamage OnDamage
+
+	// ScrubBytesPerSecond is how fast sealed segments are read and compared
+	// with their checksums in the background, once a day. Default 4 MiB;
+	// negative: never.
+	ScrubBytesPerSecond int64
+
 	// OnSync, if set, is told of every sync of the journal: how long it took
 	// and how many bytes it made durable. It must return quickly.
 	OnSync func(took time.Duration, bytes int64)
@@ -91,6 +100,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.largeBytes == 0 {
 		o.largeBytes = 64 << 10
+	}
+	if o.ScrubBytesPerSecond == 0 {
+		o.ScrubBytesPerSecond = 4 << 20
 	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 1024

@@ -32,11 +32,11 @@ func (l *Log) Read(ctx context.Context, ref streams.ShardRef, from streams.Posit
 	}
 	seq, err := l.sequenceAt(s, from, l.retentionNow()-retention.Milliseconds())
 	if err != nil {
-		return streams.Page{}, s.wrap(err)
+		return streams.Page{}, l.readFailed(s, err)
 	}
 	p := pageOf(seq, limit)
 	if err := l.fillPage(s, &p); err != nil {
-		return streams.Page{}, s.wrap(err)
+		return streams.Page{}, l.readFailed(s, err)
 	}
 	s.mu.Lock()
 	gone := s.gone
@@ -67,7 +67,7 @@ func (l *Log) sequenceAt(s *shard, from streams.Position, cut int64) (streams.Se
 			return 0, err
 		}
 		at, _, err := l.findTime(s, max(from.Time.UnixMilli(), cut))
-		return max(at, horizon), err
+		return max(s.lostBefore(at), horizon), err
 	case streams.Tip:
 		s.mu.Lock()
 		defer s.mu.Unlock()

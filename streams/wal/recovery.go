@@ -52,7 +52,7 @@ func (l *Log) recover() error {
 	for _, st := range l.byID {
 		for _, s := range st.shards {
 			s.mu.Lock()
-			if len(s.damage) > 0 || s.suspect != nil || s.refuse != nil {
+			if s.unreadable() || s.suspect != nil || s.refuse != nil {
 				l.damagedShards++
 			}
 			s.mu.Unlock()
@@ -155,7 +155,7 @@ func restoreShard(st *stream, e *snapShard) *shard {
 	}
 	for i := range e.Damage {
 		d := &e.Damage[i]
-		s.damage = append(s.damage, damaged{streams.Sequence(d.From), streams.Sequence(d.To), d.err()})
+		s.damage = append(s.damage, damaged{streams.Sequence(d.From), streams.Sequence(d.To), d.err(), d.GivenUp})
 	}
 	s.refuse, s.suspect = e.Refuse.err(), e.Suspect.err()
 	s.position = position{
@@ -361,7 +361,7 @@ func (l *Log) hole(s *shard, from, to streams.Sequence, err *streams.DamageError
 			return
 		}
 	}
-	s.damage = append(s.damage, damaged{from, to, err})
+	s.damage = append(s.damage, damaged{from: from, to: to, err: err})
 	slices.SortFunc(s.damage, func(a, b damaged) int { return cmpU64(uint64(a.from), uint64(b.from)) })
 	s.refuse = err
 	s.st.changed()

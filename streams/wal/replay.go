@@ -318,8 +318,8 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 	// a later frame of a shard clears it, or shows the hole.
 	for _, st := range p.l.byID {
 		for _, s := range st.shards {
-			if !s.closed && s.suspect == nil {
-				s.suspect = bad
+			if !s.closed {
+				s.suspect = alsoMissing(s.suspect, bad)
 			}
 		}
 	}

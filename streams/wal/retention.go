@@ -89,6 +89,7 @@ func (l *Log) trim(s *shard, cut int64) (n int, last int64) {
 		if len(s.segs) == 0 {
 			s.segs = nil
 		}
+		s.expireDamage()
 		l.touch(s)
 	}
 	switch {
@@ -98,4 +99,18 @@ func (l *Log) trim(s *shard, cut int64) (n int, last int64) {
 		return n, s.tail[0].arrival
 	}
 	return n, -1
+}
+
+// expireDamage forgets lost ranges that lie before all that is left. s.mu is
+// held.
+func (s *shard) expireDamage() {
+	oldest := s.tailNext()
+	if len(s.segs) > 0 {
+		oldest = s.segs[0].base
+	}
+	n := 0
+	for n < len(s.damage) && s.damage[n].to < oldest {
+		n++
+	}
+	s.damage = append([]damaged(nil), s.damage[n:]...)
 }

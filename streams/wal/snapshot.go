@@ -105,6 +105,8 @@ type snapHole struct {
 	Begin  int64  `json:"begin"` // bytes
 	End    int64  `json:"end"`
 	Reason string `json:"reason"`
+	// GivenUp by repair: reads pass over the range.
+	GivenUp bool `json:"given_up,omitempty"`
 }
 
 func holeOf(e *streams.DamageError) *snapHole {
@@ -198,7 +200,7 @@ func (s *shardFacts) snapshot() snapShard {
 	e.Oldest, e.Next, e.Last, e.Base, e.Bytes = uint64(p.oldest), uint64(p.next), p.last, uint64(p.base), p.bytes
 	for _, d := range s.damage {
 		h := holeOf(d.err)
-		h.From, h.To = uint64(d.from), uint64(d.to)
+		h.From, h.To, h.GivenUp = uint64(d.from), uint64(d.to), d.givenUp
 		e.Damage = append(e.Damage, *h)
 	}
 	e.Suspect = holeOf(s.suspect)

@@ -35,6 +35,12 @@ type Stats struct {
 	ReadOnly      bool  // appends get ErrReadOnly
 	ClockJumped   bool  // retention goes on without the jump
 	Damaged       int   // shards that have damaged ranges
+	DamageFound   int64 // damaged places that reads and the scrubber met
+	DamagedReads  int64 // reads answered with damage
+	Skipped       int64 // records that reads passed over because they are lost
+	ScrubbedBytes int64 // read in the background and compared with their checksums
+	ScrubDamage   int64 // damaged places in that
+	ScrubPasses   int64 // over all sealed segments
 	OpenFiles     int
 	Streams       int
 	Shards        int
@@ -99,6 +105,8 @@ func (l *Log) Stats() Stats {
 		Reads: c.reads.Load(), ReadRecords: c.readRecords.Load(), ReadBytes: c.readBytes.Load(),
 		Syncs: c.syncs.Load(), SyncedBytes: c.syncBytes.Load(), SyncTime: time.Duration(c.syncTime.Load()),
 		Checkpoints: c.checkpoints.Load(), TailBytes: l.tailBytes.Load(), DiskFree: l.space.free.Load(),
+		DamageFound: l.losses.found.Load(), DamagedReads: l.losses.reads.Load(), Skipped: l.losses.skipped.Load(),
+		ScrubbedBytes: l.losses.scrubbed.Load(), ScrubDamage: l.losses.scrubDamage.Load(), ScrubPasses: l.losses.passes.Load(),
 		Full: l.space.isFull(), ClockJumped: l.jumped.Load(),
 	}
 	for i := range c.latency {

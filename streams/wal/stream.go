@@ -112,6 +112,7 @@ type shard struct {
 	segs     []*segment       // oldest first; never changed in place
 	damage   []damaged        // by sequence
 	suspect  *streams.DamageError
+	rotten   bool             // a read or the scrubber met damage
 	first    streams.Sequence // the horizon when it was last looked up,
 	firstAt  int64            // and the arrival of that record; -1 if unknown
 	notify   chan struct{}    // closed when something of the above changes
@@ -122,6 +123,7 @@ type shard struct {
 type damaged struct {
 	from, to streams.Sequence
 	err      *streams.DamageError
+	givenUp  bool // by repair: reads pass over it
 }
 
 // position is what the last checkpoint knows to be in the segments.
