@@ -39,15 +39,13 @@ func (l *Log) keepLoop() {
 	retain := time.NewTimer(time.Hour)
 	retain.Stop()
 	defer retain.Stop()
-	var expiry time.Duration // until the next look at retention, 0 for none
-	look := func() {
-		expiry = l.retain()
+	next := func(expiry time.Duration) {
 		retain.Stop()
 		if expiry > 0 {
 			retain.Reset(expiry)
 		}
 	}
-	look()
+	next(l.retain())
 	for {
 		select {
 		case <-l.arm:
@@ -56,10 +54,10 @@ func (l *Log) keepLoop() {
 		case <-l.checkpointNow:
 		case <-timer.C:
 		case <-retain.C:
-			look()
+			next(l.retainDue())
 			continue
 		case <-l.retainNow:
-			look()
+			next(l.retain())
 			continue
 		case <-l.stop:
 			return
@@ -69,7 +67,7 @@ func (l *Log) keepLoop() {
 		if err := l.checkpoint(); err != nil {
 			l.dirty(false) // try again after the interval
 		}
-		look()
+		next(l.retainDue())
 	}
 }
 
@@ -124,6 +122,7 @@ func (l *Log) checkpointOnce() error {
 		l.mu.Unlock()
 		return err
 	}
+	l.willExpire(touched)
 	l.mu.Lock()
 	l.sinceCheckpoint -= since
 	release := l.released

@@ -63,6 +63,7 @@ func (l *Log) apply(c *control) {
 	if st == nil {
 		return
 	}
+	signal(l.retainNow) // what expires next may be something else now
 	switch c.Op {
 	case "delete":
 		l.applyDelete(st)

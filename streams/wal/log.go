@@ -48,6 +48,7 @@ type Log struct {
 
 	reshape      sync.Mutex   // one change of streams at a time
 	checkpointMu sync.Mutex   // one checkpoint at a time
+	expires      int64        // Unix ms of what retention lets go next, -1 for nothing; guarded by checkpointMu
 	removing     sync.RWMutex // held to write segments, and alone to remove directories
 
 	tailBytes atomic.Int64 // durable bytes that wait for their segments

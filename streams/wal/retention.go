@@ -2,6 +2,30 @@ package wal
 
 import "time"
 
+// retainBatch is how many shards lose segments at a time. Appends wait for it.
+const retainBatch = 64
+
+// retainDue calls retain when something has expired since the last call. It
+// returns how long nothing more will expire, or 0 if nothing is there to.
+func (l *Log) retainDue() time.Duration {
+	l.checkpointMu.Lock()
+	at := l.expires
+	l.checkpointMu.Unlock()
+	if at < 0 {
+		return 0
+	}
+	if wait := at - l.retentionNow(); wait > 0 {
+		return retentionWait(wait)
+	}
+	return l.retain()
+}
+
+// retentionWait bounds the sleep until something expires, in milliseconds: the
+// clock may be set.
+func retentionWait(ms int64) time.Duration {
+	return min(max(time.Duration(ms)*time.Millisecond, time.Second), 24*time.Hour)
+}
+
 // retain takes segments out of use whose records have all expired, and closed
 // shards that have. The files are removed after the next checkpoint. It
 // returns how long nothing more will expire, or 0 if nothing is there to.
@@ -9,49 +33,124 @@ func (l *Log) retain() time.Duration {
 	l.checkpointMu.Lock() // no segment gets its sealed name meanwhile
 	defer l.checkpointMu.Unlock()
 	now := l.retentionNow()
+	due, soonest := l.dueShards(now)
+	for len(due) > 0 {
+		n := min(retainBatch, len(due))
+		next, ok := l.retainShards(due[:n], now)
+		if !ok {
+			return 0
+		}
+		soonest = earlier(soonest, next)
+		due = due[n:]
+	}
+	l.expires = soonest
+	if soonest < 0 {
+		return 0
+	}
+	return retentionWait(soonest - now)
+}
+
+// earlier returns the earlier of two times, of which those below 0 are never.
+func earlier(a, b int64) int64 {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// dueShards lists the shards of which something has expired, and tells when the
+// first of the others will. It holds up no appends while it looks.
+func (l *Log) dueShards(now int64) (due []*shard, soonest int64) {
+	type all struct {
+		shards    []shardFacts
+		retention int64
+	}
+	l.mu.RLock()
+	list := make([]all, 0, len(l.byID))
+	for _, st := range l.byID {
+		list = append(list, all{st.facts(), st.retention.Milliseconds()})
+	}
+	l.mu.RUnlock()
+	soonest = -1
+	for _, st := range list {
+		for i := range st.shards {
+			s := &st.shards[i]
+			at := s.expiry(st.retention)
+			if s.closed {
+				at = earlier(at, s.closedAt.UnixMilli()+st.retention)
+			}
+			if at >= 0 && at < now {
+				due = append(due, s.shard)
+			} else {
+				soonest = earlier(soonest, at)
+			}
+		}
+	}
+	return due, soonest
+}
+
+// expiry is when the oldest segment of a shard, or what waits for one, will
+// have expired, or -1.
+func (s *shard) expiry(retention int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.segs) > 0:
+		return s.segs[0].last + retention
+	case len(s.tail) > 0:
+		return s.tail[0].arrival + retention
+	}
+	return -1
+}
+
+// retainShards takes out of use what has expired of some shards. It tells when
+// something more will, and whether the log is still in use.
+func (l *Log) retainShards(due []*shard, now int64) (soonest int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed != nil || l.closed {
-		return 0
+		return -1, false
 	}
-	soonest := int64(-1)
-	expires := func(at int64) {
-		if soonest < 0 || at < soonest {
-			soonest = at
-		}
-	}
+	soonest = -1
 	changed := false
-	for _, st := range l.byID {
-		retention := st.retention.Milliseconds()
-		for id, s := range st.shards {
-			if s.expired(now - retention) {
-				l.unlink = append(l.unlink, l.segmentPaths(s)...)
-				delete(st.shards, id)
-				st.changed()
-				l.retire(s)
-				changed = true
-				continue
-			}
-			if s.closed {
-				expires(s.closedAt.UnixMilli() + retention)
-			}
-			n, last := l.trim(s, now-retention)
-			if n > 0 {
-				changed = true
-			}
-			if last >= 0 {
-				expires(last + retention)
-			}
+	for _, s := range due {
+		if s.st.shards[s.id] != s || l.byID[s.st.id] != s.st {
+			continue // deleted meanwhile
+		}
+		retention := s.st.retention.Milliseconds()
+		if s.expired(now - retention) {
+			l.unlink = append(l.unlink, l.segmentPaths(s)...)
+			delete(s.st.shards, s.id)
+			s.st.changed()
+			l.retire(s)
+			changed = true
+			continue
+		}
+		if s.closed {
+			soonest = earlier(soonest, s.closedAt.UnixMilli()+retention)
+		}
+		n, last := l.trim(s, now-retention)
+		changed = changed || n > 0
+		if last >= 0 {
+			soonest = earlier(soonest, last+retention)
 		}
 	}
 	if changed {
 		l.changed = true
 		l.dirty(false)
 	}
-	if soonest < 0 {
-		return 0
+	return soonest, true
+}
+
+// willExpire notes when the segments of shards will expire that a checkpoint
+// has written to. l.checkpointMu is held.
+func (l *Log) willExpire(shards []*shard) {
+	for _, s := range shards {
+		l.mu.RLock()
+		retention := s.st.retention.Milliseconds()
+		l.mu.RUnlock()
+		l.expires = earlier(l.expires, s.expiry(retention))
 	}
-	return min(max(time.Duration(soonest-now)*time.Millisecond, time.Second), 24*time.Hour)
 }
 
 func (l *Log) segmentPaths(s *shard) (paths []string) {

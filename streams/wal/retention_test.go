@@ -95,6 +95,54 @@ func TestRetentionRemovesFiles(t *testing.T) {
 	must(t, l.Close())
 }
 
+// TestRetentionWaits looks at shards again only when something can have expired,
+// however many checkpoints there are.
+func TestRetentionWaits(t *testing.T) {
+	fsys, c := memfs.New(), &clocks{}
+	o := small(fsys)
+	c.set(&o)
+	l := open(t, "/data", o)
+	create(t, l, "s", 3)
+	create(t, l, "other", 1)
+	if d := l.retain(); d != 0 {
+		t.Errorf("a log without records is to be looked at in %v", d)
+	}
+	wait := func(what string, want time.Duration) {
+		t.Helper()
+		must(t, l.checkpoint())
+		if d := l.retainDue(); d != want {
+			t.Errorf("%s: next look in %v, want %v", what, d, want)
+		}
+	}
+	wait("no records", 0)
+	appendAll(t, l, "s", "a")
+	wait("first record", 24*time.Hour)
+	c.advance(time.Hour)
+	appendAll(t, l, "other", "b")
+	wait("an hour later", 23*time.Hour)
+	must(t, l.Configure(t.Context(), "other", 2*time.Hour))
+	l.retain()
+	wait("shorter retention", 2*time.Hour)
+	c.advance(2*time.Hour + time.Millisecond)
+	wait("the shorter one is over", 21*time.Hour-time.Millisecond)
+	must(t, l.checkpoint())
+	if n := len(allFiles(t, fsys, "/data/shards")); n != 1 {
+		t.Errorf("%d segments, want that of one record", n)
+	}
+	must(t, l.Split(t.Context(), "s", 1, streams.UniformRanges(6)[3].Start))
+	c.advance(22 * time.Hour)
+	l.retain()
+	wait("only the closed shard is left", 2*time.Hour)
+	c.advance(2*time.Hour + time.Millisecond)
+	wait("nothing is left", 0)
+	info, err := l.Describe("s")
+	must(t, err)
+	if len(info.Shards) != 4 {
+		t.Errorf("%d shards, want the 4 open ones", len(info.Shards))
+	}
+	must(t, l.Close())
+}
+
 // TestDeleteRemovesFiles removes the directory of a deleted stream.
 func TestDeleteRemovesFiles(t *testing.T) {
 	fsys := memfs.New()
