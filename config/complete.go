@@ -21,6 +21,9 @@ func (c *Config) complete() {
 	if c.Storage.Scrub == 0 {
 		c.Storage.Scrub = -1
 	}
+	if c.Storage.PageCache == 0 {
+		c.Storage.PageCache = -1
+	}
 	c.API.Limits.complete()
 	for _, s := range c.Streams {
 		s.Limits.complete()

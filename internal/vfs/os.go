@@ -25,11 +25,11 @@ type osFile struct{ *os.File }
 
 func (f osFile) Sync() error { return syncFile(f.File) }
 
-// DropCache implements CacheDropper.
-func (f osFile) DropCache() { dropCache(f.File) }
-
 // StartWriteback implements WritebackStarter.
 func (f osFile) StartWriteback(off, n int64) { startWriteback(f.File, off, n) }
+
+// DropCache implements CacheDropper.
+func (f osFile) DropCache(off, n int64) { dropCache(f.File, off, n) }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // The caller's business.

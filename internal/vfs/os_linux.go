@@ -47,6 +47,17 @@ func startWriteback(f *os.File, off, n int64) {
 	}) // a hint: whether it is taken shows in nothing but time
 }
 
+// dropCache asks the kernel to let go of the clean pages of a range.
+func dropCache(f *os.File, off, n int64) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = c.Control(func(fd uintptr) {
+		_ = unix.Fadvise(int(fd), off, n, unix.FADV_DONTNEED)
+	}) // a hint: whether it is taken shows in nothing but time
+}
+
 // setDirect has writes go past the page cache, or through it again, and reports
 // whether the file system does so.
 func setDirect(f *os.File, on bool) bool {
@@ -116,15 +127,4 @@ func (f osFile) WriteVecAt(bufs [][]byte, off int64) (n int, err error) {
 		}
 	}
 	return n, nil
-}
-
-// dropCache asks the kernel to forget the pages of a file. Dirty ones stay.
-func dropCache(f *os.File) {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = c.Control(func(fd uintptr) {
-		_ = unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED)
-	}) // a hint: whether it is taken shows in nothing but where reads come from
 }

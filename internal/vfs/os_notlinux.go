@@ -9,8 +9,8 @@ func syncFile(f *os.File) error { return f.Sync() }
 // startWriteback is a hint that these systems have no call for.
 func startWriteback(*os.File, int64, int64) {}
 
+// dropCache is a hint as well.
+func dropCache(*os.File, int64, int64) {}
+
 // setDirect is for Linux only.
 func setDirect(*os.File, bool) bool { return false }
-
-// dropCache is for Linux only.
-func dropCache(*os.File) {}

@@ -54,16 +54,17 @@ type WritebackStarter interface {
 	StartWriteback(off, n int64)
 }
 
-// CacheDropper is a File whose bytes can be made to come from the disk again:
-// what the system holds of them in memory, and has written, is forgotten.
+// CacheDropper is a File of which the system can be told to keep no bytes in
+// memory: what it has written of them is forgotten. It is a hint.
 type CacheDropper interface {
-	DropCache()
+	// DropCache is for n bytes from off on; 0 means to the end.
+	DropCache(off, n int64)
 }
 
-// DropCache has the next reads of f come from the disk, if f can. It is a hint.
-func DropCache(f File) {
+// DropCache has the next reads of a range of f come from the disk, if f can.
+func DropCache(f File, off, n int64) {
 	if d, ok := f.(CacheDropper); ok {
-		d.DropCache()
+		d.DropCache(off, n)
 	}
 }
 

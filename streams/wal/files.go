@@ -52,6 +52,17 @@ func (c *files) acquire(seg *segment, path string, flag int) (*handle, error) {
 	return nil, err
 }
 
+// inUse returns the open file of a segment, or nil if it is not open.
+func (c *files) inUse(seg *segment) *handle {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.open[seg]
+	if h != nil {
+		c.use(h)
+	}
+	return h
+}
+
 func (c *files) use(h *handle) {
 	h.users++
 	if h.elem != nil {

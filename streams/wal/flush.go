@@ -217,6 +217,7 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 		off += n
 	}
 	startWriteback(h.File, from, off)
+	l.leave(l.pages.wrote(seg, from, off))
 	return nil
 }
 

@@ -41,6 +41,7 @@ type Log struct {
 
 	journal journal
 	files   files
+	pages   pageCache
 	indexes indexes
 	state   keyed
 	losses  losses
@@ -150,6 +151,7 @@ func openIdle(dir string, opt Options) (*Log, error) {
 		l.fail(fmt.Errorf("segment: %w", err))
 	}}
 	l.indexes.limit = opt.IndexBytes
+	l.pages.limit = opt.CacheBytes
 	l.wallStart = opt.Clock()
 	if opt.Monotonic != nil {
 		l.monoStart = opt.Monotonic()

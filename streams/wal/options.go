@@ -44,6 +44,10 @@ type Options struct {
 	// (0): the larger of 1 GiB and 2 % of the disk, but at most 10 % of it.
 	// Negative: only a disk without any space refuses.
 	MinFreeBytes int64
+	// CacheBytes is how much of what was written to segments last is left in the
+	// system's page cache, for readers that are behind what waits in memory.
+	// Default 256 MiB; negative: all of it, as far as the system keeps it.
+	CacheBytes int64
 	// MaxOpenFiles bounds the segment files open at a time. Default 1,024.
 	MaxOpenFiles int
 
@@ -103,6 +107,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ScrubBytesPerSecond == 0 {
 		o.ScrubBytesPerSecond = 4 << 20
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 256 << 20
 	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 1024

@@ -115,7 +115,7 @@ func (l *Log) scrubSegment(s *shard, seg *segment, p *pacer) error {
 		return nil
 	}
 	// What is in memory would be compared with itself, not what is on the disk.
-	vfs.DropCache(f)
+	vfs.DropCache(f, 0, 0)
 	out, err := l.verifyAll(f, s, v, p)
 	if cerr := f.Close(); err == nil {
 		err = cerr
