@@ -41,10 +41,11 @@ fmt-check:
 	@bad=$$(gofmt -s -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$bad" ]; then echo "not formatted (make fmt does it):"; echo "$$bad"; exit 1; fi
 
-lint: ## golangci-lint with .golangci.yml, over this module and e2e
+lint: ## golangci-lint with .golangci.yml, over this module, e2e and bench/baselines
 	@command -v $(GOLANGCI) >/dev/null || { echo "$(GOLANGCI) is missing: go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTVER)"; exit 1; }
 	$(GOLANGCI) run ./...
 	cd e2e && $(GOLANGCI) run ./...
+	cd bench/baselines && $(GOLANGCI) run ./...
 
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh scripts/fuzz.sh

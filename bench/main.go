@@ -28,12 +28,16 @@ import (
 )
 
 // freeWanted is the disk space a full run may need at its peak.
-const freeWanted = 8 << 30
+const freeWanted = 20 << 30
 
 // Roles that the program takes when it starts itself again.
 const (
 	roleFloor   = "floor-server"
 	roleConvert = "convert"
+	roleStore   = "store"
+	roleReads   = "reads"
+	roleOpen    = "open"
+	roleWait    = "wait"
 )
 
 // settings are the command line.
@@ -54,11 +58,27 @@ type size struct {
 	sustained time.Duration // of the one long row; 0 leaves it out
 	samples   int           // of latency
 	lines     int           // of the log file; a multiple of objects
+
+	logRepeats int           // of the tables of the log
+	tries      int           // of each policy of the experiment
+	warmLog    int64         // bytes appended to each store before anything is measured
+	stretch    time.Duration // of one policy of the experiment
+	startBytes int64         // of records in the log that is started
+	opens      int           // of that log in each state
+	rest       time.Duration // that an idle daemon is watched
 }
 
 var (
-	fullSize  = size{repeats: 7, warm: 1 << 30, phase: time.Second, sustained: 12 * time.Second, samples: 2000, lines: 160_000}
-	shortSize = size{repeats: 3, warm: 384 << 20, phase: 300 * time.Millisecond, samples: 200, lines: 40_000}
+	fullSize = size{
+		repeats: 7, warm: 1 << 30, phase: time.Second, sustained: 12 * time.Second, samples: 2000, lines: 160_000,
+		logRepeats: 5, warmLog: 640 << 20, tries: 3, stretch: 1500 * time.Millisecond,
+		startBytes: 10 << 30, opens: 3, rest: 8 * time.Second,
+	}
+	shortSize = size{
+		repeats: 3, warm: 384 << 20, phase: 300 * time.Millisecond, samples: 200, lines: 40_000,
+		logRepeats: 2, warmLog: 256 << 20, tries: 2, stretch: 700 * time.Millisecond,
+		startBytes: 1 << 30, opens: 2, rest: 3 * time.Second,
+	}
 )
 
 func main() {
@@ -75,12 +95,20 @@ func start() error {
 			return serveFloor(os.Args[2:])
 		case roleConvert:
 			return convertRole(os.Args[2:], os.Stdout)
+		case roleStore:
+			return serveStore(os.Args[2:])
+		case roleReads:
+			return readsRole(os.Args[2:], os.Stdout)
+		case roleOpen:
+			return openRole(os.Args[2:], os.Stdin, os.Stdout)
+		case roleWait:
+			return waitRole(os.Args[2:], os.Stdin, os.Stdout)
 		}
 	}
 	var s settings
 	flag.BoolVar(&s.short, "short", false, "measure less: within a minute, with wider ranges")
 	flag.BoolVar(&s.json, "json", false, "print JSON instead of tables")
-	flag.StringVar(&s.only, "only", "", "measure only one table: ingest, latency, formats or endtoend")
+	flag.StringVar(&s.only, "only", "", "measure only one table: "+tableNames)
 	flag.StringVar(&s.dir, "dir", "out", "folder for the files of both sides, on the disk to measure; made if missing")
 	flag.StringVar(&s.daemon, "daemon", "", "measure this program instead of building ./cmd/firehosed")
 	flag.StringVar(&s.update, "update", "", "also write the tables into this Markdown file, between its two markers")
@@ -145,18 +173,9 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	report := &report{Machine: describeMachine(b.dir), Short: s.short, Started: time.Now().UTC().Truncate(time.Second)}
 	report.LoadBefore = loadAverage()
 	b.sayf("load average %s on %d cores", report.LoadBefore, runtime.NumCPU())
-	parts := []struct {
-		name    string
-		measure func(context.Context) (*table, error)
-	}{
-		{"ingest", b.ingest},
-		{"latency", b.latency},
-		{"formats", b.formats},
-		{"endtoend", b.endToEnd},
-	}
 	known := false
-	for _, p := range parts {
-		if s.only != "" && s.only != p.name {
+	for _, p := range b.parts() {
+		if s.only != "" && s.only != p.name && s.only != p.part {
 			continue
 		}
 		known = true
@@ -167,7 +186,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		report.Tables = append(report.Tables, t)
 	}
 	if !known {
-		return fmt.Errorf("there is no table %q; there are ingest, latency, formats, endtoend", s.only)
+		return fmt.Errorf("there is no table %q; there are %s", s.only, tableNames)
 	}
 	report.LoadAfter = loadAverage()
 	report.Took = time.Since(report.Started).Round(time.Second).String()
@@ -184,6 +203,30 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	}
 	_, err = io.WriteString(out, report.markdown())
 	return err
+}
+
+// tableNames are those that -only takes.
+const tableNames = "ingest, latency, formats, endtoend, experiment, and log, which is appends, reads, starts and idle"
+
+// part makes one table.
+type part struct {
+	part, name string // the first is that of several tables together
+	measure    func(context.Context) (*table, error)
+}
+
+// parts are all tables, in their order.
+func (b *bench) parts() []part {
+	return []part{
+		{"", "ingest", b.ingest},
+		{"", "latency", b.latency},
+		{"log", "appends", b.appends},
+		{"log", "reads", b.reads},
+		{"log", "starts", b.starts},
+		{"log", "idle", b.idle},
+		{"", "experiment", b.experiment},
+		{"", "formats", b.formats},
+		{"", "endtoend", b.endToEnd},
+	}
 }
 
 func (b *bench) sayf(format string, args ...any) {
