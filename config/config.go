@@ -156,8 +156,13 @@ type Service struct {
 type Stream struct {
 	// Shards to open when the stream is first made.
 	Shards int `key:"shards" default:"1" range:"1..10000"`
-	// How long a record can be read after its arrival.
-	Retention Duration `key:"retention" default:"24h" range:"24h..8760h"`
+	// How long a record can be read after its arrival. Calls to the API can set 24 hours and
+	// more; less is for tests.
+	Retention Duration `key:"retention" default:"24h" range:"1s..8760h"`
+	// Most disk space that the records of all shards may take: beyond it the oldest go
+	// before their time, in whole files. The files that are being written to come on top,
+	// one for each shard. Records that a delivery stream has not delivered are not spared.
+	RetentionBytes Bytes `key:"retention_bytes" range:"1MiB..8191PiB" otherwise:"no bound"`
 	// Throughput limits of each shard: none, aws, or numbers.
 	Limits Limits `key:"limits"`
 }

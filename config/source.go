@@ -15,7 +15,7 @@ type Source struct {
 // DirectPut takes records through the Firehose API.
 type DirectPut struct {
 	// How long a record is kept for delivery and replay.
-	Retention Duration `key:"retention" default:"24h" range:"24h..8760h"`
+	Retention Duration `key:"retention" default:"24h" range:"1s..8760h"`
 }
 
 // StreamSource reads a stream. Its name alone will do: `stream: clicks`.
@@ -54,7 +54,7 @@ type FileSource struct {
 	// Most files followed at once; the rest wait for their turn.
 	MaxFiles int `key:"max_files" default:"1000" range:"1..100000"`
 	// How long a record is kept for delivery and replay.
-	Retention Duration `key:"retention" default:"24h" range:"24h..8760h"`
+	Retention Duration `key:"retention" default:"24h" range:"1s..8760h"`
 }
 
 // Multiline joins lines to records.

@@ -51,6 +51,9 @@ type Engine interface {
 	Delete(ctx context.Context, stream string) error
 	// Configure changes the retention of a stream. ErrNotFound, ErrInvalid.
 	Configure(ctx context.Context, stream string, retention time.Duration) error
+	// Bound changes how many bytes a stream may take, 0 for any number; see
+	// StreamSpec. ErrNotFound, ErrInvalid.
+	Bound(ctx context.Context, stream string, bytes int64) error
 	// Split closes a shard and opens two that share its range: [start, at-1]
 	// and [at, end]. The change is one durable unit with the data around it.
 	// ErrNotFound, or ErrInvalid if the shard is closed or at is not inside
@@ -121,6 +124,11 @@ type StreamSpec struct {
 	// Retention is how long a record can be read after its arrival, at least a
 	// second, at most 8,760 h. 0 means 24 h.
 	Retention time.Duration
+	// RetentionBytes, if not 0, bounds the stored bytes of all shards together:
+	// the oldest records go before their time, in units that the engine chooses.
+	// What is still being written to counts, but does not go, so a stream may
+	// take more by as much as one such unit for each shard.
+	RetentionBytes int64
 }
 
 // Status of a stream. Changes are atomic, so there is no CREATING or UPDATING.
@@ -139,7 +147,9 @@ type StreamInfo struct {
 	Created   time.Time
 	Status    Status
 	Retention time.Duration
-	Shards    []ShardInfo // by id; open ones, and closed ones until their records have expired
+	// RetentionBytes bounds the stored bytes, 0 if nothing does.
+	RetentionBytes int64
+	Shards         []ShardInfo // by id; open ones, and closed ones until their records have expired
 }
 
 // Internal reports whether the stream belongs to a delivery stream.

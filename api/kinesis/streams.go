@@ -191,7 +191,8 @@ func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a att
 	out.StringMember("StreamARN", s.StreamARN(info.Name))
 	out.StringMember("StreamStatus", string(info.Status))
 	encodeMode(out, a)
-	out.IntMember("RetentionPeriodHours", int64(info.Retention.Hours()))
+	// A file may set less than an hour, of which this API knows no word.
+	out.IntMember("RetentionPeriodHours", max(int64(info.Retention.Hours()), 1))
 	out.TimeMember("StreamCreationTimestamp", info.Created)
 	out.Key("EnhancedMonitoring")
 	out.BeginList()

@@ -120,6 +120,9 @@ func (n *node) declare(ctx context.Context) error {
 		if err := n.ensureStream(ctx, name, s.Shards, time.Duration(s.Retention)); err != nil {
 			return err
 		}
+		if err := n.ensureBound(ctx, name, int64(s.RetentionBytes)); err != nil {
+			return err
+		}
 	}
 	for name, d := range n.cfg.DeliveryStreams {
 		retention := time.Duration(0)
@@ -158,6 +161,18 @@ func (n *node) ensureStream(ctx context.Context, name string, shards int, retent
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
 	n.log.Info("retention changed", "stream", name, "retention", retention)
+	return nil
+}
+
+func (n *node) ensureBound(ctx context.Context, name string, bytes int64) error {
+	info, err := n.engine.Describe(name)
+	if err == nil && info.RetentionBytes != bytes {
+		err = n.engine.Bound(ctx, name, bytes)
+		n.log.Info("bound of the stored bytes changed", "stream", name, "bytes", bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
 	return nil
 }
 

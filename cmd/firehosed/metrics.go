@@ -67,7 +67,7 @@ var logGauges = []gauge[wal.Stats]{
 	{"log_disk_free_bytes", "Free space of the data directory.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.DiskFree) }},
 	{"log_full", "1 if records are refused because the disk is full.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.Full) }},
 	{"log_read_only", "1 if a failed write stopped the log.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.ReadOnly) }},
-	{"log_clock_jumped", "1 if the clock jumped and retention goes on without the jump.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.ClockJumped) }},
+	{"log_clock_jumped", "1 if the clock jumped: nothing expires by it until it was steady for a day.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.ClockJumped) }},
 	{"log_damaged_shards", "Shards with ranges that cannot be read.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.Damaged) }},
 	{"log_damaged_places_total", "Places in files where reads or the scrubber met damage, each counted once.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.DamageFound) }},
 	{"log_damaged_reads_total", "Reads answered with an error because records cannot be read.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.DamagedReads) }},

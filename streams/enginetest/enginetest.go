@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"delete and make again", testRecreate},
 		{"retention", testRetention},
 		{"configure retention", testConfigure},
+		{"bound of the bytes", testBound},
 		{"closed shards expire", testClosedExpire},
 		{"arrival never goes back", testClockBack},
 		{"wait", testWait},

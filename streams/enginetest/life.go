@@ -255,6 +255,35 @@ func testRetention(t *testing.T, e *env) {
 	want(t, e.all(t, ref("s", 0), horizon, streams.Limit{}), "next")
 }
 
+func testBound(t *testing.T, e *env) {
+	if _, err := e.Create(t.Context(), streams.StreamSpec{Name: "bad", Shards: 1, RetentionBytes: -1}); !errors.Is(err, streams.ErrInvalid) {
+		t.Errorf("a bound of -1: %v", err)
+	}
+	info, err := e.Create(t.Context(), streams.StreamSpec{Name: "s", Shards: 1, RetentionBytes: 1 << 30})
+	must(t, err)
+	e.put(t, "s", "a")
+	if info.RetentionBytes != 1<<30 {
+		t.Errorf("created %+v", info)
+	}
+	for _, n := range []int64{1 << 40, 0, 5 << 20} {
+		must(t, e.Bound(t.Context(), "s", n))
+		must(t, e.Configure(t.Context(), "s", 30*time.Hour)) // which leaves the bound alone
+		for range 2 {
+			if got := e.describe(t, "s"); got.RetentionBytes != n || got.Retention != 30*time.Hour {
+				t.Errorf("bound %d: described %+v", n, got)
+			}
+			want(t, e.all(t, ref("s", 0), horizon, streams.Limit{}), "a")
+			e.reopen(t)
+		}
+	}
+	if err := e.Bound(t.Context(), "s", -1); !errors.Is(err, streams.ErrInvalid) {
+		t.Errorf("bound -1: %v", err)
+	}
+	if err := e.Bound(t.Context(), "nothing", 1); !errors.Is(err, streams.ErrNotFound) {
+		t.Errorf("bound of nothing: %v", err)
+	}
+}
+
 func testConfigure(t *testing.T, e *env) {
 	e.create(t, "s", 1)
 	e.put(t, "s", "a")

@@ -59,6 +59,11 @@ func (l *Log) keepLoop() {
 		case <-l.retainNow:
 			next(l.retain())
 			continue
+		case <-l.removeMore:
+			if more, _ := l.removeSome(); more { // an error ends the log
+				signal(l.removeMore)
+			}
+			continue
 		case <-l.stop:
 			return
 		}
@@ -133,7 +138,12 @@ func (l *Log) checkpointOnce() error {
 	if err := l.journal.release(release, l.found); err != nil {
 		return err
 	}
-	return l.removeFiles(snap, unlink)
+	l.removeLater(snap, unlink)
+	if more, err := l.removeBatch(); err != nil || !more {
+		return err
+	}
+	signal(l.removeMore)
+	return nil
 }
 
 // bringToSegments flushes and syncs shards, and notes what they then hold.
@@ -260,64 +270,6 @@ func (l *Log) writeSnapshot(n *snapshot) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// removeFiles removes what the snapshot on disk no longer speaks of: segments
-// past their retention, and the directories of deleted streams.
-func (l *Log) removeFiles(snap *snapshot, unlink []string) error {
-	for _, path := range unlink {
-		if err := l.opt.FS.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	for _, id := range snap.Deleting {
-		if err := l.removeStream(id); err != nil {
-			return err
-		}
-	}
-	if len(snap.Deleting) == 0 {
-		return nil
-	}
-	// Once no snapshot names them, what came back would be taken for unknown.
-	if err := l.opt.FS.SyncDir(filepath.Join(l.dir, shardsDir)); err != nil {
-		return syncFailed(err)
-	}
-	l.mu.Lock()
-	l.deleting = append([]uint64(nil), l.deleting[len(snap.Deleting):]...)
-	l.changed = true // the next snapshot forgets them
-	l.mu.Unlock()
-	return nil
-}
-
-func (l *Log) removeStream(id uint64) error {
-	l.removing.Lock() // nobody is in the middle of writing there
-	defer l.removing.Unlock()
-	dir := l.segmentDir(id)
-	list, err := l.opt.FS.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		if _, ok := parseSegmentName(e.Name()); !ok {
-			if err := l.found(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := l.opt.FS.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	if err := l.opt.FS.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	l.dirMu.Lock()
-	delete(l.dirs, dir)
-	l.dirMu.Unlock()
 	return nil
 }
 

@@ -13,9 +13,10 @@ import (
 type control struct {
 	Op        string `json:"op"` // create, delete, configure, split, merge, reshard
 	Stream    uint64 `json:"stream"`
-	Name      *text  `json:"name,omitempty"`         // create
-	Shards    int    `json:"shards,omitempty"`       // create
-	Retention int64  `json:"retention_ms,omitempty"` // create, configure
+	Name      *text  `json:"name,omitempty"`            // create
+	Shards    int    `json:"shards,omitempty"`          // create
+	Retention int64  `json:"retention_ms,omitempty"`    // create, configure
+	Bound     *int64 `json:"retention_bytes,omitempty"` // create, configure; missing: none, as it was
 	Time      int64  `json:"time_ms,omitempty"`
 	Shard     uint32 `json:"shard,omitempty"`    // split; merge: the lower one
 	Adjacent  uint32 `json:"adjacent,omitempty"` // merge: the upper one
@@ -69,6 +70,9 @@ func (l *Log) apply(c *control) {
 		l.applyDelete(st)
 	case "configure":
 		st.retention = time.Duration(c.Retention) * time.Millisecond
+		if c.Bound != nil {
+			st.bound = *c.Bound
+		}
 	case "split":
 		at, err := streams.ParseHashKey(c.At)
 		s := st.shards[streams.ShardID(c.Shard)]
@@ -122,6 +126,9 @@ func (l *Log) applyCreate(c *control) {
 	for i, rng := range streams.UniformRanges(c.Shards) {
 		id := streams.ShardID(i) //nolint:gosec // At most 10,000.
 		st.shards[id] = newShard(st, id, rng, st.created)
+	}
+	if c.Bound != nil {
+		st.bound = *c.Bound
 	}
 	st.reroute()
 	l.byName[st.name], l.byID[st.id] = st, st

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"sort"
-	"time"
 
 	"github.com/firehosed/firehosed/streams"
 )
@@ -188,26 +187,4 @@ func firstAt(f *frame, t int64) (streams.Sequence, int64, bool) {
 		body = rest
 	}
 	return 0, 0, false
-}
-
-// retentionNow is the wall time in Unix ms that retention goes by: Clock, but
-// if that jumped by more than an hour against the monotonic clock, what it
-// would be without the jump. A wrong clock must not erase a year of records.
-func (l *Log) retentionNow() int64 {
-	wall := l.opt.Clock()
-	if l.opt.Monotonic == nil {
-		return wall.UnixMilli()
-	}
-	steady := l.wallStart.Add(l.opt.Monotonic() - l.monoStart)
-	d := wall.Sub(steady)
-	if d > time.Hour || d < -time.Hour {
-		if !l.jumped.Swap(true) {
-			l.opt.Logger.Error("clock: it jumped; retention goes on without the jump until a restart", "jump", d)
-		}
-		return steady.UnixMilli()
-	}
-	if l.jumped.Swap(false) {
-		l.opt.Logger.Info("clock: it is right again")
-	}
-	return wall.UnixMilli()
 }

@@ -46,6 +46,9 @@ type Log struct {
 	state   keyed
 	losses  losses
 	space   space
+	clock   retentionClock
+
+	removals removals
 
 	reshape      sync.Mutex   // one change of streams at a time
 	checkpointMu sync.Mutex   // one checkpoint at a time
@@ -54,9 +57,6 @@ type Log struct {
 
 	tailBytes atomic.Int64 // durable bytes that wait for their segments
 	armed     atomic.Bool  // a checkpoint is due when the interval is over
-	jumped    atomic.Bool
-	wallStart time.Time
-	monoStart time.Duration
 	started   time.Time
 
 	mu              sync.RWMutex
@@ -64,7 +64,7 @@ type Log struct {
 	byID            map[uint64]*stream
 	nextStream      uint64
 	deleting        []uint64 // deleted streams whose directories are still there
-	unlink          []string // segment files to remove after the next checkpoint
+	unlink          []string // segment files to remove after the next checkpoint, see removals
 	cur             *group   // fills while the one before is written
 	groupNumber     uint64
 	freeBufs        [][]byte
@@ -84,7 +84,7 @@ type Log struct {
 	dirs      map[string]struct{} // stream directories that exist
 	dirtyDirs map[string]struct{} // directories to sync
 
-	work, flush, arm, checkpointNow, retainNow chan struct{}
+	work, flush, arm, checkpointNow, retainNow, removeMore chan struct{}
 
 	failedC    chan struct{} // closed with failed
 	stop       chan struct{} // closed by Close, when nothing is appended any more
@@ -145,17 +145,16 @@ func openIdle(dir string, opt Options) (*Log, error) {
 		dirs: make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
 		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
 		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
-		failedC: make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
+		removeMore: make(chan struct{}, 1),
+		failedC:    make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
 	}
 	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {
 		l.fail(fmt.Errorf("segment: %w", err))
 	}}
 	l.indexes.limit = opt.IndexBytes
 	l.pages.limit = opt.CacheBytes
-	l.wallStart = opt.Clock()
-	if opt.Monotonic != nil {
-		l.monoStart = opt.Monotonic()
-	}
+	l.clock.wall, l.clock.mono, l.clock.log = opt.Clock, opt.Monotonic, opt.Logger
+	l.clock.start()
 	if err := opt.FS.MkdirAll(l.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -374,7 +373,8 @@ func (l *Log) Close() error {
 	close(l.stop)
 	l.running.Wait()
 	l.mu.RLock()
-	dirty := l.failed == nil && (len(l.touched) > 0 || l.changed || l.sinceCheckpoint > 0)
+	// A clock that is waited for has been steady for some time more.
+	dirty := l.failed == nil && (len(l.touched) > 0 || l.changed || l.sinceCheckpoint > 0 || l.clock.jumped.Load() || l.clock.moved.Load())
 	failed := l.failed
 	l.mu.RUnlock()
 	var errs []error

@@ -17,7 +17,8 @@ type Options struct {
 	Clock func() time.Time
 	// Monotonic tells the time since some fixed moment, unmoved by changes of
 	// the wall clock. It guards retention against jumps of Clock by more than
-	// an hour. Default: the process's monotonic clock, or no guard if Clock is
+	// an hour: nothing expires by them until the clock was steady for a day.
+	// Default: the process's monotonic clock, or no guard if Clock is
 	// set.
 	Monotonic func() time.Duration
 	// Logger takes what an operator should know. Default: nothing is logged.

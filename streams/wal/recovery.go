@@ -119,6 +119,7 @@ func (r *recovery) restore() {
 	l, n := r.l, r.snap
 	l.nextStream, l.deleting, l.groupNumber = n.NextStream, slices.Clone(n.Deleting), n.Group
 	l.durable, l.released = n.LSN, n.LSN
+	l.clock.resume(n.Clock)
 	l.changed = len(l.deleting) > 0
 	for _, e := range n.State {
 		if e.Value == nil {
@@ -129,7 +130,7 @@ func (r *recovery) restore() {
 	for i := range n.Streams {
 		e := &n.Streams[i]
 		st := &stream{
-			name: string(e.Name), id: e.ID, created: msTime(e.Created), retention: msDuration(e.Retention),
+			name: string(e.Name), id: e.ID, created: msTime(e.Created), retention: msDuration(e.Retention), bound: e.Bound,
 			nextShard: streams.ShardID(e.NextShard), shards: make(map[streams.ShardID]*shard, len(e.Shards)),
 		}
 		for k := range e.Shards {

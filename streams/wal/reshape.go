@@ -32,6 +32,9 @@ func (l *Log) Create(ctx context.Context, spec streams.StreamSpec) (streams.Stre
 	case spec.Shards < 1 || spec.Shards > maxShards:
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w: %d shards, must be 1 to %d", spec.Name, streams.ErrInvalid, spec.Shards, maxShards)
 	}
+	if err := checkBound(spec.RetentionBytes); err != nil {
+		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
+	}
 	if err := checkRetention(spec.Retention); err != nil {
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
 	}
@@ -47,6 +50,9 @@ func (l *Log) Create(ctx context.Context, spec streams.StreamSpec) (streams.Stre
 	c := &control{
 		Op: "create", Stream: id, Name: &name, Shards: spec.Shards,
 		Retention: spec.Retention.Milliseconds(), Time: l.opt.Clock().UnixMilli(),
+	}
+	if spec.RetentionBytes > 0 {
+		c.Bound = &spec.RetentionBytes
 	}
 	if err := l.change(ctx, c, func() error { return nil }); err != nil {
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
@@ -75,6 +81,33 @@ func (l *Log) Configure(ctx context.Context, name string, retention time.Duratio
 	c := &control{Op: "configure", Stream: st.id, Retention: retention.Milliseconds()}
 	if err := l.change(ctx, c, func() error { return nil }); err != nil {
 		return fmt.Errorf("configure stream %q: %w", name, err)
+	}
+	return nil
+}
+
+func checkBound(n int64) error {
+	if n < 0 {
+		return fmt.Errorf("%w: bound of %d bytes, must be 0 or more", streams.ErrInvalid, n)
+	}
+	return nil
+}
+
+// Bound implements streams.Engine.
+func (l *Log) Bound(ctx context.Context, name string, n int64) error {
+	if err := checkBound(n); err != nil {
+		return fmt.Errorf("bound stream %q: %w", name, err)
+	}
+	l.reshape.Lock()
+	defer l.reshape.Unlock()
+	st, err := l.lookup(name)
+	if err != nil {
+		return err
+	}
+	l.mu.RLock()
+	c := &control{Op: "configure", Stream: st.id, Retention: st.retention.Milliseconds(), Bound: &n}
+	l.mu.RUnlock()
+	if err := l.change(ctx, c, func() error { return nil }); err != nil {
+		return fmt.Errorf("bound stream %q: %w", name, err)
 	}
 	return nil
 }

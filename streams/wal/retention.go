@@ -1,53 +1,73 @@
 package wal
 
-import "time"
+import (
+	"time"
 
-// retainBatch is how many shards lose segments at a time. Appends wait for it.
-const retainBatch = 64
+	"github.com/firehosed/firehosed/streams"
+)
 
-// retainDue calls retain when something has expired since the last call. It
-// returns how long nothing more will expire, or 0 if nothing is there to.
+// retainBatch is how many shards lose segments at a time, and retainSegments
+// how many they lose. Appends wait for it.
+const (
+	retainBatch    = 64
+	retainSegments = 1024
+)
+
+// retainDue calls retain when something has expired since the last call, or a
+// stream may have grown beyond its bound. It returns how long nothing more will expire, or 0 if nothing is there to.
 func (l *Log) retainDue() time.Duration {
 	l.checkpointMu.Lock()
 	at := l.expires
 	l.checkpointMu.Unlock()
-	if at < 0 {
-		return 0
-	}
-	if wait := at - l.retentionNow(); wait > 0 {
-		return retentionWait(wait)
+	if wait := at - l.retentionNow(); !l.bounded() && (at < 0 || wait > 0) {
+		if at < 0 {
+			return 0
+		}
+		return l.retentionWait(wait)
 	}
 	return l.retain()
 }
 
 // retentionWait bounds the sleep until something expires, in milliseconds: the
-// clock may be set.
-func retentionWait(ms int64) time.Duration {
-	return min(max(time.Duration(ms)*time.Millisecond, time.Second), 24*time.Hour)
+// clock may be set, or be believed again.
+func (l *Log) retentionWait(ms int64) time.Duration {
+	longest := 24 * time.Hour
+	if l.clock.jumped.Load() {
+		longest = time.Hour
+	}
+	return min(max(time.Duration(ms)*time.Millisecond, time.Second), longest)
 }
 
-// retain takes segments out of use whose records have all expired, and closed
-// shards that have. The files are removed after the next checkpoint. It
-// returns how long nothing more will expire, or 0 if nothing is there to.
+// retain takes segments out of use whose records have all expired or that are
+// over the bound of their stream, and closed shards that have expired. What
+// readers see does not wait for it: the horizon moves with the clock. The files
+// are removed after the next checkpoint. It returns how long nothing more will
+// expire, or 0 if nothing is there to.
 func (l *Log) retain() time.Duration {
 	l.checkpointMu.Lock() // no segment gets its sealed name meanwhile
 	defer l.checkpointMu.Unlock()
 	now := l.retentionNow()
-	due, soonest := l.dueShards(now)
+	if l.clock.moved.Swap(false) {
+		l.mu.Lock()
+		l.changed = true // for the next start
+		l.mu.Unlock()
+		l.dirty(false)
+	}
+	over := l.overBound()
+	due, soonest := l.dueShards(now, over)
 	for len(due) > 0 {
-		n := min(retainBatch, len(due))
-		next, ok := l.retainShards(due[:n], now)
+		done, next, ok := l.retainShards(due[:min(retainBatch, len(due))], now, over)
 		if !ok {
 			return 0
 		}
 		soonest = earlier(soonest, next)
-		due = due[n:]
+		due = due[done:]
 	}
 	l.expires = soonest
 	if soonest < 0 {
 		return 0
 	}
-	return retentionWait(soonest - now)
+	return l.retentionWait(soonest - now)
 }
 
 // earlier returns the earlier of two times, of which those below 0 are never.
@@ -58,9 +78,10 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// dueShards lists the shards of which something has expired, and tells when the
-// first of the others will. It holds up no appends while it looks.
-func (l *Log) dueShards(now int64) (due []*shard, soonest int64) {
+// dueShards lists the shards of which something has expired or is over a bound,
+// and tells when the first of the others will. It holds up no appends while it
+// looks.
+func (l *Log) dueShards(now int64, over map[*shard]streams.Sequence) (due []*shard, soonest int64) {
 	type all struct {
 		shards    []shardFacts
 		retention int64
@@ -79,7 +100,7 @@ func (l *Log) dueShards(now int64) (due []*shard, soonest int64) {
 			if s.closed {
 				at = earlier(at, s.closedAt.UnixMilli()+st.retention)
 			}
-			if at >= 0 && at < now {
+			if at >= 0 && at < now || over[s.shard] > 0 {
 				due = append(due, s.shard)
 			} else {
 				soonest = earlier(soonest, at)
@@ -103,22 +124,28 @@ func (s *shard) expiry(retention int64) int64 {
 	return -1
 }
 
-// retainShards takes out of use what has expired of some shards. It tells when
-// something more will, and whether the log is still in use.
-func (l *Log) retainShards(due []*shard, now int64) (soonest int64, ok bool) {
+// retainShards takes out of use what has expired or is over a bound of some
+// shards. It tells how many of them it is done with, when something more will
+// expire, and whether the log is still in use.
+func (l *Log) retainShards(due []*shard, now int64, over map[*shard]streams.Sequence) (done int, soonest int64, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failed != nil || l.closed {
-		return -1, false
+		return 0, -1, false
 	}
 	soonest = -1
-	changed := false
+	left, changed := retainSegments, false
 	for _, s := range due {
+		if left <= 0 {
+			break
+		}
+		done++
 		if s.st.shards[s.id] != s || l.byID[s.st.id] != s.st {
 			continue // deleted meanwhile
 		}
 		retention := s.st.retention.Milliseconds()
-		if s.expired(now - retention) {
+		if n := s.segments(); s.expired(now-retention) && n <= left {
+			left -= n
 			l.unlink = append(l.unlink, l.segmentPaths(s)...)
 			delete(s.st.shards, s.id)
 			s.st.changed()
@@ -129,7 +156,10 @@ func (l *Log) retainShards(due []*shard, now int64) (soonest int64, ok bool) {
 		if s.closed {
 			soonest = earlier(soonest, s.closedAt.UnixMilli()+retention)
 		}
-		n, last := l.trim(s, now-retention)
+		n, last := l.trim(s, now-retention, over[s], left)
+		if left -= n; n > 0 && left <= 0 {
+			done-- // there may be more
+		}
 		changed = changed || n > 0
 		if last >= 0 {
 			soonest = earlier(soonest, last+retention)
@@ -139,7 +169,13 @@ func (l *Log) retainShards(due []*shard, now int64) (soonest int64, ok bool) {
 		l.changed = true
 		l.dirty(false)
 	}
-	return soonest, true
+	return done, soonest, true
+}
+
+func (s *shard) segments() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.segs)
 }
 
 // willExpire notes when the segments of shards will expire that a checkpoint
@@ -164,18 +200,26 @@ func (l *Log) segmentPaths(s *shard) (paths []string) {
 	return paths
 }
 
-// trim takes the segments of a shard out of use that end before cut. It
-// returns how many, and the last arrival in the oldest that stays, or -1.
-// l.mu is held.
-func (l *Log) trim(s *shard, cut int64) (n int, last int64) {
+// trim takes the oldest segments of a shard out of use, up to most: those that
+// end before cut, and sealed ones with records before a sequence only. It
+// returns how many, and the last arrival in the oldest that stays, or -1. l.mu
+// is held.
+func (l *Log) trim(s *shard, cut int64, before streams.Sequence, most int) (n int, last int64) {
 	if !s.flushMu.TryLock() {
 		return 0, cut // it is being written; look again soon
 	}
 	defer s.flushMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n < len(s.segs) && s.segs[n].last < cut && s.segs[n].next > s.segs[n].base {
+	for n < min(len(s.segs), most) {
 		seg := s.segs[n]
+		over := seg.sealed && seg.next <= before
+		if seg.last >= cut && !over || seg.next == seg.base {
+			break
+		}
+		if over && s.first < seg.next {
+			s.first, s.firstAt = seg.next, -1
+		}
 		if seg.created {
 			l.unlink = append(l.unlink, seg.path())
 		}

@@ -32,6 +32,8 @@ type segment struct {
 	// size is where the frames end and, in an open file, the next one goes.
 	// -1 in a sealed segment whose trailer was not read yet.
 	size int64
+	// disk is the size of the file if size is -1 and it was asked for, else 0.
+	disk int64
 	// first and last are the arrivals of the first and last record, Unix ms.
 	// first is -1 if not known yet.
 	first, last int64

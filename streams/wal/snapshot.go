@@ -58,6 +58,7 @@ type snapshot struct {
 	Generation uint32       `json:"generation"`
 	Group      uint64       `json:"group"`
 	NextStream uint64       `json:"next_stream"`
+	Clock      clockState   `json:"clock"`
 	Streams    []snapStream `json:"streams,omitempty"` // encode writes them itself
 	Deleting   []uint64     `json:"deleting,omitempty"`
 	State      []snapState  `json:"state,omitempty"`
@@ -74,6 +75,7 @@ type snapStream struct {
 	Name      text        `json:"name"`
 	Created   int64       `json:"created_ms"`
 	Retention int64       `json:"retention_ms"`
+	Bound     int64       `json:"retention_bytes,omitempty"`
 	NextShard uint32      `json:"next_shard"`
 	Shards    []snapShard `json:"shards,omitempty"` // encode writes them itself
 
@@ -154,13 +156,13 @@ func (l *Log) capture() *snapshot {
 	n := &snapshot{
 		Format: formatVersion, Log: hex.EncodeToString(l.id[:]), Number: l.snapNumber + 1, Written: l.now(),
 		LSN: l.durable, Synced: l.durable, Group: l.groupNumber,
-		NextStream: l.nextStream, Deleting: slices.Clone(l.deleting),
+		NextStream: l.nextStream, Clock: l.clock.state(), Deleting: slices.Clone(l.deleting),
 	}
 	n.Streams = make([]snapStream, 0, len(l.byID))
 	for _, st := range l.byID {
 		n.Streams = append(n.Streams, snapStream{
 			ID: st.id, Name: text(st.name), Created: st.created.UnixMilli(),
-			Retention: st.retention.Milliseconds(), NextShard: uint32(st.nextShard), facts: st.facts(),
+			Retention: st.retention.Milliseconds(), Bound: st.bound, NextShard: uint32(st.nextShard), facts: st.facts(),
 		})
 	}
 	l.state.mu.RLock()

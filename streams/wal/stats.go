@@ -33,7 +33,7 @@ type Stats struct {
 	DiskFree      int64 // as of the last look, 0 before the first
 	Full          bool  // appends get ErrFull
 	ReadOnly      bool  // appends get ErrReadOnly
-	ClockJumped   bool  // retention goes on without the jump
+	ClockJumped   bool  // nothing expires by the wall clock until it was steady for a day
 	Damaged       int   // shards that have damaged ranges
 	DamageFound   int64 // damaged places that reads and the scrubber met
 	DamagedReads  int64 // reads answered with damage
@@ -107,7 +107,7 @@ func (l *Log) Stats() Stats {
 		Checkpoints: c.checkpoints.Load(), TailBytes: l.tailBytes.Load(), DiskFree: l.space.free.Load(),
 		DamageFound: l.losses.found.Load(), DamagedReads: l.losses.reads.Load(), Skipped: l.losses.skipped.Load(),
 		ScrubbedBytes: l.losses.scrubbed.Load(), ScrubDamage: l.losses.scrubDamage.Load(), ScrubPasses: l.losses.passes.Load(),
-		Full: l.space.isFull(), ClockJumped: l.jumped.Load(),
+		Full: l.space.isFull(), ClockJumped: l.clock.jumped.Load(),
 	}
 	for i := range c.latency {
 		st.SyncLatency[i] = c.latency[i].Load()

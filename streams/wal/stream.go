@@ -18,6 +18,7 @@ type stream struct {
 	id        uint64
 	created   time.Time
 	retention time.Duration
+	bound     int64 // of the bytes of its segments, 0 for none
 	nextShard streams.ShardID
 	shards    map[streams.ShardID]*shard // open ones, and closed ones that have not expired
 	route     *routing
@@ -233,7 +234,7 @@ func (s *shard) firstInMemory(cut int64) streams.Sequence {
 
 func (st *stream) info() streams.StreamInfo {
 	return streams.StreamInfo{
-		Name: st.name, ID: st.id, Created: st.created, Status: streams.Active, Retention: st.retention,
+		Name: st.name, ID: st.id, Created: st.created, Status: streams.Active, Retention: st.retention, RetentionBytes: st.bound,
 	}
 }
 
