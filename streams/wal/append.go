@@ -142,7 +142,7 @@ func (l *Log) assign(st *stream, route *routing, u *unit, state int64) error {
 	for i := range u.frames {
 		s := u.frames[i].shard
 		if s.refuse != nil {
-			return fmt.Errorf("%s: %w", s.id, s.refuse)
+			return fmt.Errorf("%s takes no records until firehosed repair was run: %w", s.id, s.refuse)
 		}
 		at = max(at, s.arrived) // within a shard, arrivals never go back
 	}

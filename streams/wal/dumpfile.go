@@ -430,7 +430,7 @@ func (d *dumper) snapStream(e *snapStream) error {
 		}
 		for _, h := range s.Damage {
 			if err := d.entry("damage", 0, field{"stream", e.ID}, field{"shard", s.ID}, field{"from", h.From}, field{"to", h.To},
-				field{"file", h.File}, field{"begin", h.Begin}, field{"end", h.End}, field{"reason", h.Reason}); err != nil {
+				field{"file", h.File}, field{"begin", h.Begin}, field{"end", h.End}, field{"given_up", h.GivenUp}, field{"reason", h.Reason}); err != nil {
 				return err
 			}
 		}

@@ -50,6 +50,9 @@ type Log struct {
 
 	removals removals
 
+	journalDamage []*streams.DamageError // met by this start
+	rebuilt       *rebuilt               // if no snapshot could be read
+
 	reshape      sync.Mutex   // one change of streams at a time
 	checkpointMu sync.Mutex   // one checkpoint at a time
 	expires      int64        // Unix ms of what retention lets go next, -1 for nothing; guarded by checkpointMu

@@ -69,6 +69,8 @@ type Options struct {
 	// OnSync, if set, is told of every sync of the journal: how long it took
 	// and how many bytes it made durable. It must return quickly.
 	OnSync func(took time.Duration, bytes int64)
+
+	repairing bool // Repair opened the log
 }
 
 func (o Options) withDefaults() Options {

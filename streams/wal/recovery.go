@@ -164,6 +164,9 @@ func restoreShard(st *stream, e *snapShard) *shard {
 		base: streams.Sequence(e.Base), bytes: e.Bytes,
 	}
 	s.next, s.last, s.first = s.position.next, e.Last, s.position.oldest
+	if n := len(s.damage); n > 0 {
+		s.next = max(s.next, s.damage[n-1].to) // no sequence is given twice
+	}
 	s.assigned, s.arrived = s.next, s.last
 	return s
 }

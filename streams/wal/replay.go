@@ -287,14 +287,15 @@ func (p *replayer) isDamage(cur *scanned, lsn uint64) (in *scanned, to uint64, e
 // not.
 func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 	p.r.damaged = true
-	bad := &streams.DamageError{File: filepath.Join(p.l.journal.dir, "?"), Reason: "journal: acknowledged bytes are missing"}
+	size := int64(min(to-from, 1<<40)) //nolint:gosec // Bounded.
+	bad := &streams.DamageError{File: filepath.Join(p.l.journal.dir, "?"), To: size, Reason: "journal: acknowledged bytes are missing"}
 	var got salvaged
 	if cur != nil {
 		cur.damaged = true
 		off := int64(from-cur.head.start) + block //nolint:gosec // Within a file.
-		n := min(int64(to-from), cur.size-off)    //nolint:gosec // Checked next.
+		n := min(size, cur.size-off)
 		bad = &streams.DamageError{
-			File: p.l.journal.path(cur.name), From: off, To: off + max(n, 0),
+			File: p.l.journal.path(cur.name), From: off, To: off + size,
 			Reason: "journal: acknowledged bytes do not match their checksum",
 		}
 		if n > 0 && n <= 2*groupLimit {
@@ -312,6 +313,7 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 			f.damaged = true
 		}
 	}
+	p.l.journalDamage = append(p.l.journalDamage, bad)
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
 	// Whatever frame could not even be identified may have been of any shard;
