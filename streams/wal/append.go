@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/firehosed/firehosed/internal/vfs"
 	"github.com/firehosed/firehosed/streams"
 )
 
@@ -27,7 +26,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 			return streams.Result{}, err
 		}
 		p := plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
-		u := p.encode(route, b, l.opt.largeBytes)
+		u := p.encode(route, b, l.opt.largeBytes, &l.slabs)
 		res := streams.Result{Placed: make([]streams.Placed, len(b.Records))}
 		u.seedBodies(l.seed)
 		err = l.submit(ctx, u, func() error { return l.assign(st, route, u, stateBytes(b.State)) })
@@ -215,7 +214,7 @@ func (p *plan) sort(route *routing, recs []streams.NewRecord) {
 
 // encode lays the batch out as frames of one unit, which from large bytes on is
 // written from its own memory.
-func (p *plan) encode(route *routing, b *streams.Batch, large int) *unit {
+func (p *plan) encode(route *routing, b *streams.Batch, large int, mem *slabs) *unit {
 	p.sort(route, b.Records)
 	u := &unit{frames: make([]unitFrame, 0, len(p.used))}
 	size := 0
@@ -242,7 +241,10 @@ func (p *plan) encode(route *routing, b *streams.Batch, large int) *unit {
 	}
 	if size >= large {
 		u.large, u.padAt = true, size
-		u.buf = vfs.Aligned(blocks(size + headerBytes))
+		u.slab = mem.get(blocks(size + headerBytes))
+		u.slab.refs.Store(int32(len(u.frames)) + 1) //nolint:gosec // At most 10,000.
+		u.buf = u.slab.buf[:blocks(size+headerBytes)]
+		clear(u.buf[size:])
 	} else {
 		u.buf = make([]byte, size)
 	}
@@ -254,6 +256,7 @@ func (p *plan) encode(route *routing, b *streams.Batch, large int) *unit {
 			body = appendRecord(body, &b.Records[p.order[i]])
 			i++
 		}
+		clear(body[len(body):pad8(len(body))])
 	}
 	if len(b.State) > 0 {
 		u.addState(b.State, stateLen)
@@ -264,7 +267,8 @@ func (p *plan) encode(route *routing, b *streams.Batch, large int) *unit {
 func (u *unit) addState(s []streams.StateUpdate, size int) {
 	at := u.buf[u.stateAt:]
 	binary.LittleEndian.PutUint32(at[4:], uint32(size)) //nolint:gosec // A batch is at most 32 MiB.
-	appendState(at[headerBytes:headerBytes], s)
+	body := appendState(at[headerBytes:headerBytes], s)
+	clear(body[len(body):pad8(len(body))])
 	u.state = make([]streams.StateUpdate, len(s))
 	for i := range s {
 		u.state[i] = streams.StateUpdate{Key: s[i].Key, Value: bytes.Clone(s[i].Value)}

@@ -20,6 +20,7 @@ const markAfter = time.Second
 type unit struct {
 	buf     []byte // the frames, one after the other; headers are put when sequences are known
 	large   bool   // buf is whole blocks, and written from where it lies
+	slab    *slab  // that buf is a part of, if large
 	padAt   int    // offset in buf of the pad of a large unit
 	frames  []unitFrame
 	state   []streams.StateUpdate // copies
@@ -199,6 +200,7 @@ func (l *Log) commitLoop() {
 			mark.Reset(markAfter)
 		case <-mark.C:
 			l.commit(true)
+			l.slabs.clear()
 		case <-l.stopCommit:
 			for l.commit(false) {
 			}
@@ -262,8 +264,10 @@ func (l *Log) publish(g *group, info groupInfo) {
 			l.accept(f.shard, frame{
 				buf:  u.buf[f.off : f.off+headerBytes+pad8(int(f.body)) : f.off+headerBytes+pad8(int(f.body))],
 				base: f.base, count: f.count, arrival: u.arrival, payload: f.payload,
+				slab: u.slab,
 			})
 		}
+		l.slabs.release(u.slab)
 		for _, s := range u.state {
 			l.state.set(s.Key, s.Value)
 		}
@@ -294,6 +298,8 @@ func (l *Log) accept(s *shard, f frame) {
 	if !s.gone {
 		s.tail = append(s.tail, f)
 		l.tailBytes.Add(int64(len(f.buf)))
+	} else {
+		l.slabs.release(f.slab)
 	}
 	s.wake()
 	s.mu.Unlock()

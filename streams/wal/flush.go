@@ -347,6 +347,9 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame) {
 		victims = l.indexes.touch(s, seg)
 	}
 	s.mu.Unlock()
+	for i := range frames {
+		l.slabs.release(frames[i].slab)
+	}
 	// Whoever flushed, appends that waited for memory can go on.
 	if left := l.tailBytes.Add(-bytes); left <= l.opt.TailBytes && left+bytes > l.opt.TailBytes {
 		l.makeRoom(l.opt.TailBytes)

@@ -212,6 +212,7 @@ type frame struct {
 	count   uint32
 	arrival int64
 	payload int64
+	slab    *slab // buf is a part of, if any
 }
 
 func (f *frame) next() streams.Sequence { return f.base + streams.Sequence(f.count) }

@@ -128,6 +128,7 @@ func (l *Log) findTimeOnce(s *shard, t int64) (streams.Sequence, int64, error) {
 		return l.scanTime(s, seg, seg.base+streams.Sequence(entry.seq), path, open, off, end, t)
 	}
 	tail := s.tail
+	keep(tail)
 	s.mu.Unlock()
 	for i := range tail {
 		f := &tail[i]

@@ -54,6 +54,7 @@ func (s *shard) locate(seq streams.Sequence) source {
 	if len(s.tail) > 0 && seq >= s.tail[0].base {
 		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
 		if i < len(s.tail) {
+			keep(s.tail[i:])
 			return source{tail: s.tail[i:]}
 		}
 	}

@@ -42,6 +42,7 @@ type Log struct {
 	journal journal
 	files   files
 	pages   pageCache
+	slabs   slabs
 	indexes indexes
 	state   keyed
 	losses  losses
@@ -158,6 +159,7 @@ func openIdle(dir string, opt Options) (*Log, error) {
 	l.pages.limit = opt.CacheBytes
 	l.clock.wall, l.clock.mono, l.clock.log = opt.Clock, opt.Monotonic, opt.Logger
 	l.clock.start()
+	l.slabs.limit = opt.TailBytes / 2
 	if err := opt.FS.MkdirAll(l.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
