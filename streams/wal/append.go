@@ -27,8 +27,13 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 		}
 		p := plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
 		u := p.encode(route, b, l.opt.largeBytes, &l.slabs)
+		if u.large && !l.keys.newFiles().none() {
+			u.large, u.buf = false, u.buf[:u.padAt] // it is encrypted into the group's buffer
+		}
 		res := streams.Result{Placed: make([]streams.Placed, len(b.Records))}
-		u.seedBodies(l.seed)
+		if l.keys.newFiles().none() {
+			u.seedBodies(l.seed) // else what matters are the checksums of the encrypted bodies
+		}
 		err = l.submit(ctx, u, func() error { return l.assign(st, route, u, stateBytes(b.State)) })
 		if err == nil {
 			l.stats.appended(len(b.Records), u)

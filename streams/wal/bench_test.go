@@ -27,15 +27,26 @@ func BenchmarkAppend(b *testing.B) {
 		{256, 1, 1000},
 	} {
 		b.Run(fmt.Sprintf("writers=%d/records=%d/shards=%d", c.writers, c.records, c.shards), func(b *testing.B) {
-			benchAppend(b, c.writers, c.records, c.shards)
+			benchAppend(b, c.writers, c.records, c.shards, Options{MinFreeBytes: -1})
 		})
 	}
 }
 
-func benchAppend(b *testing.B, writers, records, shards int) {
+// BenchmarkAppendEncrypted appends large batches without and with encryption.
+func BenchmarkAppendEncrypted(b *testing.B) {
+	for _, writers := range []int{1, 8} {
+		for name, keys := range map[string]Keys{"off": {}, "on": {Current: testKey(1)}} {
+			b.Run(fmt.Sprintf("writers=%d/%s", writers, name), func(b *testing.B) {
+				benchAppend(b, writers, 500, 1, Options{MinFreeBytes: -1, Keys: keys})
+			})
+		}
+	}
+}
+
+func benchAppend(b *testing.B, writers, records, shards int, opt Options) {
 	const size = 1 << 10
 	dir := b.TempDir()
-	l, err := Open(filepath.Join(dir, "log"), Options{MinFreeBytes: -1})
+	l, err := Open(filepath.Join(dir, "log"), opt)
 	must(b, err)
 	defer func() { must(b, l.Close()) }()
 	create(b, l, "s", shards)

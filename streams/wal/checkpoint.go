@@ -253,7 +253,7 @@ func (s *shard) positionNow() position {
 
 func (l *Log) writeSnapshot(n *snapshot) error {
 	n.Generation = l.generation()
-	b, err := n.encode(l.seed)
+	b, err := n.encode(l.seed, l.keys)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,25 @@ type unit struct {
 	arrival int64
 }
 
+// stored is how many bytes the unit takes in the journal if it is encrypted with
+// a key, or not with nil.
+func (u *unit) stored(k *dataKey) int {
+	if k == nil {
+		return len(u.buf)
+	}
+	n := 0
+	for i := range u.frames {
+		n += encryptedSize(int(u.frames[i].body))
+	}
+	if len(u.state) > 0 {
+		n += encryptedSize(int(binary.LittleEndian.Uint32(u.buf[u.stateAt+4:])))
+	}
+	if u.control != nil {
+		n += encryptedSize(int(binary.LittleEndian.Uint32(u.buf[u.ctlAt+4:])))
+	}
+	return n
+}
+
 // unitFrame is a records frame of a unit.
 type unitFrame struct {
 	shard   *shard
@@ -48,6 +67,7 @@ type group struct {
 	bytes  int // of all units
 	number uint64
 	units  []*unit
+	key    *dataKey       // that encrypts the units, nil if they are not
 	copies sync.WaitGroup // units that still copy their bytes to buf
 	done   chan struct{}
 	err    error
@@ -56,7 +76,7 @@ type group struct {
 // newGroup returns an empty group. l.mu is held.
 func (l *Log) newGroup() *group {
 	l.groupNumber++
-	g := &group{number: l.groupNumber, layout: layout{used: groupHead}, done: make(chan struct{})}
+	g := &group{number: l.groupNumber, key: l.journalKey, layout: layout{used: groupHead}, done: make(chan struct{})}
 	if n := len(l.freeBufs); n > 0 {
 		g.buf, l.freeBufs = l.freeBufs[n-1], l.freeBufs[:n-1]
 	}
@@ -70,15 +90,16 @@ func (g *group) fits(n int) bool { return g.bytes+n <= groupTarget || len(g.unit
 // lie in the file in the order of their sequences. l.mu is held.
 func (g *group) take(u *unit, seed uint32) (off int) {
 	g.units = append(g.units, u)
-	g.bytes += len(u.buf)
+	g.bytes += u.stored(g.key)
 	wait := g.copies.Wait // they take no locks and are short
 	if u.large {
 		g.room(0, wait)
 		g.inset(u.buf, g.number, u.arrival, seed)
 	} else {
-		g.room(len(u.buf), wait)
+		n := u.stored(g.key)
+		g.room(n, wait)
 		off = block + g.used
-		g.used += len(u.buf)
+		g.used += n
 	}
 	g.copies.Add(1)
 	return off
@@ -100,7 +121,7 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 		wait := l.room
 		if l.tailBytes.Load() > l.opt.TailBytes {
 			signal(l.flush) // it makes room when it has written enough
-		} else if l.cur.fits(len(u.buf)) {
+		} else if l.cur.fits(u.stored(l.cur.key)) {
 			if err := decide(); err != nil {
 				l.mu.Unlock()
 				return err
@@ -122,7 +143,7 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 		}
 		u.seal(l.seed, g.number)
 		if !u.large {
-			copy(g.buf[off:], u.buf)
+			u.store(g.buf[off:], g.key, l.seed)
 		}
 		g.copies.Done()
 	}
@@ -160,6 +181,19 @@ func (u *unit) seal(seed uint32, number uint64) {
 	}
 	if u.large {
 		putPad(u.buf[u.padAt:], number, u.arrival, seed)
+	}
+}
+
+// store puts the frames of a sealed unit into a group's buffer.
+func (u *unit) store(b []byte, k *dataKey, seed uint32) {
+	if k == nil {
+		copy(b, u.buf)
+		return
+	}
+	for frames := u.buf; len(frames) > 0; {
+		n := int(binary.LittleEndian.Uint32(frames[4:]))
+		k.encrypt(b, frames, seed)
+		b, frames = b[encryptedSize(n):], frames[headerBytes+pad8(n):]
 	}
 }
 
@@ -228,6 +262,9 @@ func (l *Log) commit(mark bool) bool {
 	g.room(0, func() {})
 	start := l.monotonic()
 	info := groupInfo{number: g.number}
+	if g.key != nil {
+		info.key, info.keyGeneration = g.key.id, g.key.generation
+	}
 	records := slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.frames) > 0 })
 	err := l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
 	took := l.monotonic() - start
@@ -245,6 +282,11 @@ func (l *Log) commit(mark bool) bool {
 		l.opt.OnSync(took, int64(info.total))
 	}
 	l.space.wrote(int64(info.total))
+	if err := l.renewJournalKey(); err != nil {
+		l.fail(err)
+		l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+		return false
+	}
 	l.publish(g, info)
 	if l.journal.wantsSpare() {
 		l.prepareSpare()

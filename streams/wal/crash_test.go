@@ -35,6 +35,20 @@ func TestCrash(t *testing.T) {
 	})
 }
 
+// TestCrashEncrypted is TestCrash with encryption, a change of the key, or
+// encryption off again, at each start.
+func TestCrashEncrypted(t *testing.T) {
+	seeds(t, *crashSeeds, func(t *testing.T, seed uint64) {
+		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger(), encrypt: true}
+		for range 3 {
+			h.round()
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
 // ledger is what must be found. Guarded by mu while workers run.
 type ledger struct {
 	mu      sync.Mutex
@@ -82,6 +96,8 @@ type history struct {
 	fs     *memfs.FS
 	ledger *ledger
 	number atomic.Int64 // of batches
+
+	encrypt bool
 }
 
 // crashDir is two levels below what is there: a start makes both, and both must
@@ -95,6 +111,10 @@ func (h *history) options(fsys *errfs.FS) Options {
 	o.CheckpointBytes = 8<<10 + h.rng.Int64N(128<<10)
 	o.MaxOpenFiles = 2 + h.rng.IntN(4)
 	o.IndexBytes = 4 << 10
+	if h.encrypt {
+		o.Keys.Old = []*Key{testKey(1), testKey(2)}
+		o.Keys.Current = []*Key{nil, testKey(1), testKey(2), testKey(2)}[h.rng.IntN(4)]
+	}
 	return o
 }
 

@@ -67,8 +67,14 @@ func allFiles(t *testing.T, fsys vfs.FS, dir string) (out []string) {
 // records that are in the journal only.
 func damagedLog(t *testing.T) (*memfs.FS, map[streams.ShardID][]string) {
 	t.Helper()
+	return damagedLogWith(t, Keys{})
+}
+
+func damagedLogWith(t *testing.T, keys Keys) (*memfs.FS, map[streams.ShardID][]string) {
+	t.Helper()
 	fsys := memfs.New()
 	o := small(fsys)
+	o.Keys = keys
 	o.SegmentBytes, o.CheckpointBytes, o.TailBytes = 4096, 1<<30, 1<<30
 	l := open(t, "/data", o)
 	create(t, l, "s", 2)
@@ -101,7 +107,13 @@ func damagedLog(t *testing.T) (*memfs.FS, map[streams.ShardID][]string) {
 // turn. Whatever is read is what was written, in order; what is missing is
 // called damaged; nothing else is lost.
 func TestFlipEveryByte(t *testing.T) {
-	orig, want := damagedLog(t)
+	t.Run("plain", func(t *testing.T) { flipEveryByte(t, Keys{}) })
+	t.Run("encrypted", func(t *testing.T) { flipEveryByte(t, Keys{Current: testKey(1)}) })
+}
+
+func flipEveryByte(t *testing.T, keys Keys) {
+	t.Helper()
+	orig, want := damagedLogWith(t, keys)
 	for _, path := range allFiles(t, orig, "/data") {
 		if strings.HasSuffix(path, lockFile) {
 			continue
@@ -122,7 +134,7 @@ func TestFlipEveryByte(t *testing.T) {
 			_, err = f.WriteAt([]byte{b[i] ^ 0x41}, int64(i))
 			must(t, err)
 			must(t, f.Close())
-			if !survives(t, fsys, want) {
+			if !survives(t, fsys, keys, want) {
 				t.Fatalf("byte %d of %s", i, path)
 			}
 		}
@@ -130,9 +142,10 @@ func TestFlipEveryByte(t *testing.T) {
 }
 
 // survives opens a damaged log and judges what it gives.
-func survives(t *testing.T, fsys vfs.FS, want map[streams.ShardID][]string) bool {
+func survives(t *testing.T, fsys vfs.FS, keys Keys, want map[streams.ShardID][]string) bool {
 	t.Helper()
 	o := small(fsys)
+	o.Keys = keys
 	o.SegmentBytes, o.TailBytes = 4096, 1<<30
 	l, err := Open("/data", o)
 	if err != nil {
@@ -379,20 +392,20 @@ func FuzzSegment(f *testing.F) {
 			parseTrailer(b[n-trailerBytes:], int64(n), l.seed)
 		}
 		seg := &segment{base: 1}
-		got, err := l.scanSegment(readerAt(b), "f", s, seg.base, int64(len(b)), seg.sealed)
+		got, err := l.scanSegment(readerAt(b), "f", s, seg, int64(len(b)), seg.sealed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.index.end > int64(max(len(b), segmentHead)) {
 			t.Errorf("end %d of %d bytes", got.index.end, len(b))
 		}
-		r := frameReader{l: l, s: s, f: readerAt(b), off: segmentHead, end: int64(len(b)), chunk: 4096}
+		r := frameReader{l: l, s: s, seg: seg, f: readerAt(b), off: segmentHead, end: int64(len(b)), chunk: 4096}
 		for {
 			fr, err := r.next()
 			if err != nil {
 				break
 			}
-			if r.check(fr) == nil {
+			if r.check(&fr) == nil {
 				c := pageOf(fr.base, streams.Limit{Records: 100, Bytes: 1 << 20})
 				_, _ = c.add(fr.base, fr.count, fr.arrival, fr.body())
 			}
@@ -428,14 +441,14 @@ func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
 
 func FuzzSnapshot(f *testing.F) {
 	n := &snapshot{Format: 1, Log: "x", Streams: []snapStream{{ID: 1, Name: "s\xff", Shards: []snapShard{{ID: 1, Start: snapKey{}, End: snapKey(streams.MaxHashKey)}}}}, State: []snapState{{"k", []byte("v")}}}
-	b, err := n.encode(0)
+	b, err := n.encode(0, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b[:len(b)-snapshotTail])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b := fmt.Appendf(slices.Clone(body), "crc32c %08x\n", checksum(0, body))
-		n, err := decodeSnapshot(b, 0)
+		n, err := decodeSnapshot(b, 0, nil)
 		if err != nil {
 			return
 		}
@@ -444,13 +457,13 @@ func FuzzSnapshot(f *testing.F) {
 				_ = restoreShard(&stream{}, &n.Streams[i].Shards[k])
 			}
 		}
-		b, err = n.encode(0)
+		b, err = n.encode(0, nil)
 		must(t, err)
-		again, err := decodeSnapshot(b, 0)
+		again, err := decodeSnapshot(b, 0, nil)
 		if err != nil {
 			t.Fatalf("what was encoded is not understood: %v\n%s", err, b)
 		}
-		if b2, _ := again.encode(0); !bytes.Equal(b, b2) {
+		if b2, _ := again.encode(0, nil); !bytes.Equal(b, b2) {
 			t.Errorf("encoded again:\n%s\nbefore:\n%s", b2, b)
 		}
 	})

@@ -29,6 +29,9 @@ type DumpOptions struct {
 	// LogID is the id of the log, 32 hexadecimal digits. It is needed only for
 	// a file that lies alone and whose own head is damaged.
 	LogID string
+	// Keys decrypt what is encrypted with one of them. Of the rest only the
+	// headers are shown.
+	Keys Keys
 }
 
 // ErrNoLogID means that it is not known of which log a file is, and so not
@@ -65,8 +68,10 @@ type dumper struct {
 	opt  DumpOptions
 	seed uint32
 	id   string // hexadecimal, "" if not known
+	keys *keyring
 
-	frames, bad int // of the file at hand
+	frames, bad int      // of the file at hand
+	key         *dataKey // of the frames at hand, nil if it is not there
 }
 
 // field is one named value of an entry.
@@ -170,7 +175,7 @@ func (d *dumper) know(id string) error {
 	if err != nil || len(raw) != 16 {
 		return fmt.Errorf("id of the log %q is not 32 hexadecimal digits", id)
 	}
-	d.id, d.seed = id, seedOf([16]byte(raw))
+	d.id, d.seed, d.keys = id, seedOf([16]byte(raw)), newKeyring([16]byte(raw), d.opt.Keys)
 	return nil
 }
 

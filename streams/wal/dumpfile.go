@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -10,7 +11,7 @@ import (
 // binary dumps a journal or segment file: its head, every frame whose header
 // is whole, what lies between, and of a sealed segment index and trailer.
 func (d *dumper) binary(kind, name string, w *window) error {
-	d.frames, d.bad = 0, 0
+	d.frames, d.bad, d.key = 0, 0, nil
 	head, err := w.at(0, segmentHead)
 	if err != nil {
 		return err
@@ -55,8 +56,10 @@ func (d *dumper) journalHead(b []byte) (generation uint32, err error) {
 	if !ok {
 		return 0, d.badHead(b)
 	}
-	return h.generation, d.entry("head", 0, field{"format", formatVersion}, field{"log", fmt.Sprintf("%x", h.logID)},
-		field{"generation", h.generation}, field{"start", h.start}, field{"checksum", match(true)})
+	return h.generation, d.entry("head", 0, withKey([]field{
+		{"format", formatVersion}, {"log", fmt.Sprintf("%x", h.logID)}, {"generation", h.generation}, {"start", h.start},
+		{"checksum", match(true)},
+	}, h.key)...)
 }
 
 func (d *dumper) segmentHead(b []byte) error {
@@ -64,8 +67,24 @@ func (d *dumper) segmentHead(b []byte) error {
 	if !ok {
 		return d.badHead(b)
 	}
-	return d.entry("head", 0, field{"format", formatVersion}, field{"log", fmt.Sprintf("%x", m.logID)}, field{"stream", m.stream},
-		field{"shard", m.shard}, field{"base", m.base}, field{"made", stamp(m.made)}, field{"checksum", match(true)})
+	if !m.key.none() && d.keys.has(m.key) {
+		var err error
+		if d.key, err = d.keys.at(inSegment(m.stream, m.shard, m.base), m.key, ""); err != nil {
+			return err
+		}
+	}
+	return d.entry("head", 0, withKey([]field{
+		{"format", formatVersion}, {"log", fmt.Sprintf("%x", m.logID)}, {"stream", m.stream}, {"shard", m.shard},
+		{"base", m.base}, {"made", stamp(m.made)}, {"checksum", match(true)},
+	}, m.key)...)
+}
+
+// withKey adds which key the frames behind are encrypted with, if they are.
+func withKey(f []field, id KeyID) []field {
+	if id.none() {
+		return f
+	}
+	return append(f, field{"key", id.String()})
 }
 
 func (d *dumper) badHead(b []byte) error {
@@ -168,6 +187,11 @@ func (d *dumper) walk(w *window, kind string, generation uint32, off, end int64)
 					}
 					groupEnd = off + int64(g.total)
 				}
+				if d.key = nil; !g.key.none() && d.keys.has(g.key) {
+					if d.key, err = d.keys.journalAt(g.keyGeneration, g.key, ""); err != nil {
+						return err
+					}
+				}
 				if err := d.group(off, &h, &g, stale); err != nil {
 					return err
 				}
@@ -189,7 +213,7 @@ func (d *dumper) walk(w *window, kind string, generation uint32, off, end int64)
 			continue
 		}
 		if d.opt.Records {
-			if err := d.contents(off+headerBytes, &h, b[headerBytes:]); err != nil {
+			if err := d.opened(off, h, b); err != nil {
 				return err
 			}
 		}
@@ -265,6 +289,7 @@ func (d *dumper) group(off int64, h *header, g *groupInfo, stale bool) error {
 		{"lsn", g.lsn}, {"number", g.number}, {"bytes", g.total}, {"frames", g.frames}, {"generation", g.generation},
 		{"synced", g.synced}, {"written", stamp(h.time)}, {"checksum", match(true)},
 	}
+	f = withKey(f, g.key)
 	if stale {
 		f = append(f, field{"stale", true})
 	}
@@ -285,10 +310,31 @@ func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
 		f = append(f, field{"group", h.seq}, field{"count", h.count}, field{"written", stamp(h.time)})
 	}
 	f = append(f, field{"length", h.length}, field{"checksum", match(whole)})
+	if h.encrypted {
+		f = append(f, field{"encrypted", true})
+	}
 	if stale {
 		f = append(f, field{"stale", true})
 	}
 	return d.entry("frame", off, f...)
+}
+
+// opened prints what a whole frame holds that may be encrypted. Offsets are
+// then those that the parts would have without encryption.
+func (d *dumper) opened(off int64, h header, b []byte) error {
+	if !h.encrypted {
+		return d.contents(off+headerBytes, &h, b[headerBytes:])
+	}
+	if d.key == nil {
+		return d.entry("contents", off+headerBytes, field{"error", "encrypted, and the key is not there"})
+	}
+	plain, ok := d.key.decrypt(slices.Clone(b))
+	if !ok {
+		d.bad++
+		return d.entry("contents", off+headerBytes, field{"error", "encrypted bytes were altered"})
+	}
+	h.length -= encryptionBytes
+	return d.contents(off+headerBytes, &h, plain[headerBytes:headerBytes+h.length])
 }
 
 // contents prints what a whole frame holds.
@@ -373,7 +419,10 @@ func (d *dumper) snapshot(w *window) error {
 			_ = d.know(only.Log) // a wrong one shows as a bad checksum
 		}
 	}
-	n, err := decodeSnapshot(b, d.seed)
+	n, err := decodeSnapshot(b, d.seed, d.keys)
+	if errors.Is(err, ErrKey) {
+		return d.entry("snapshot", 0, field{"checksum", match(true)}, field{"error", err.Error()})
+	}
 	sum := err == nil
 	if err != nil {
 		// What can be read of it may still help.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/firehosed/firehosed/internal/vfs"
 )
@@ -28,6 +29,7 @@ type handle struct {
 	dirty bool // written since it was last synced
 	gone  bool // not in files.open any more
 	elem  *list.Element
+	key   atomic.Pointer[dataKey] // of an encrypted segment, once it was needed
 }
 
 // acquire opens the file of a segment, which lies at path now.

@@ -159,14 +159,14 @@ func (l *Log) flushShard(s *shard) error {
 		}
 		frames := s.tail
 		seg := s.active()
-		if seg != nil && l.rolls(seg, seg.size, &frames[0], age) {
+		if seg != nil && (seg.key != l.keys.newFiles() || l.rolls(seg, seg.size, &frames[0], age)) {
 			seg.full = true
 			seg = nil
 		}
 		if seg == nil {
 			seg = &segment{
 				dir: l.segmentDir(s.st.id), shard: s.id, base: frames[0].base, next: frames[0].base,
-				size: segmentHead, first: -1, index: &index{end: segmentHead},
+				size: segmentHead, first: -1, index: &index{end: segmentHead}, key: l.keys.newFiles(),
 			}
 			s.segs = append(s.segs[:len(s.segs):len(s.segs)], seg)
 		}
@@ -175,10 +175,10 @@ func (l *Log) flushShard(s *shard) error {
 		if seg.first < 0 {
 			seg.first = frames[0].arrival
 		}
-		end := size + int64(len(frames[0].buf))
+		end := size + seg.stored(&frames[0])
 		next := frames[0].next()
 		for n < len(frames) && frames[n].base == next && next < until && !l.rolls(seg, end, &frames[n], age) {
-			end += int64(len(frames[n].buf))
+			end += seg.stored(&frames[n])
 			next = frames[n].next()
 			n++
 		}
@@ -192,7 +192,7 @@ func (l *Log) flushShard(s *shard) error {
 
 // rolls reports whether f must go to a new segment when seg has size bytes.
 func (l *Log) rolls(seg *segment, size int64, f *frame, age int64) bool {
-	return (size > segmentHead && size+int64(len(f.buf)) > l.opt.SegmentBytes) ||
+	return (size > segmentHead && size+seg.stored(f) > l.opt.SegmentBytes) ||
 		(seg.first >= 0 && f.arrival-seg.first >= age) ||
 		(size == seg.size && f.base != seg.next)
 }
@@ -204,6 +204,9 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 		return err
 	}
 	defer l.files.release(h)
+	if !seg.key.none() {
+		return l.writeEncrypted(s, seg, h, off, frames)
+	}
 	v := vectors.Get().(*vector) //nolint:forcetypeassert // The only type in the pool.
 	defer v.put()
 	l.files.wrote(h)
@@ -261,7 +264,7 @@ func (l *Log) openToWrite(s *shard, seg *segment, path string) (*handle, error) 
 	}
 	if !seg.created {
 		b := make([]byte, segmentHead)
-		m := segmentMeta{logID: l.id, stream: s.st.id, shard: uint32(s.id), base: uint64(seg.base), made: l.opt.Clock().UnixMilli()}
+		m := segmentMeta{logID: l.id, stream: s.st.id, shard: uint32(s.id), base: uint64(seg.base), made: l.opt.Clock().UnixMilli(), key: seg.key}
 		m.put(b, l.seed)
 		l.files.wrote(h)
 		err := h.Truncate(0) // a crashed process may have left one
@@ -328,9 +331,9 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame) {
 	for i := range frames {
 		f := &frames[i]
 		if seg.index != nil && seg.index.end == seg.size {
-			seg.index.add(seg, f.base, len(f.buf), f.arrival, max(seg.payload, 0))
+			seg.index.add(seg, f.base, int(seg.stored(f)), f.arrival, max(seg.payload, 0))
 		}
-		seg.size += int64(len(f.buf))
+		seg.size += seg.stored(f)
 		if seg.payload >= 0 {
 			seg.payload += f.payload
 		}
@@ -392,7 +395,7 @@ func (l *Log) sealSegment(s *shard, seg *segment) error {
 	if err := l.files.sync(h); err != nil {
 		return err
 	}
-	to := filepath.Join(seg.dir, sealedName(seg.shard, seg.base, seg.next, seg.last))
+	to := filepath.Join(seg.dir, sealedName(seg.shard, seg.base, seg.next, seg.last, seg.key))
 	// Not under the shard's mutex, which appends need. Readers meanwhile share
 	// the open file; one that comes too late with the old name looks again.
 	if err := l.opt.FS.Rename(old, to); err != nil {

@@ -40,14 +40,15 @@ func checksum(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagno
 
 // header is the fixed part of a frame.
 type header struct {
-	kind    uint8
-	length  uint32 // of the body, without padding
-	bodyCRC uint32
-	seq     uint64 // records: sequence of the first; group: LSN; else the group's number
-	time    int64  // Unix ms: arrival of the first record, or when it was written
-	stream  uint64
-	shard   uint32
-	count   uint32 // of records or entries
+	kind      uint8
+	encrypted bool   // the body is encrypted
+	length    uint32 // of the body as it is stored, without padding
+	bodyCRC   uint32
+	seq       uint64 // records: sequence of the first; group: LSN; else the group's number
+	time      int64  // Unix ms: arrival of the first record, or when it was written
+	stream    uint64
+	shard     uint32
+	count     uint32 // of records or entries
 }
 
 // put writes h and its checksum to b[:headerBytes].
@@ -56,6 +57,9 @@ func (h *header) put(b []byte, seed uint32) {
 	le.PutUint16(b[0:], frameMagic)
 	b[2] = formatVersion
 	b[3] = h.kind
+	if h.encrypted {
+		b[3] |= kindEncrypted
+	}
 	le.PutUint32(b[4:], h.length)
 	le.PutUint32(b[8:], h.bodyCRC)
 	le.PutUint64(b[16:], h.seq)
@@ -80,14 +84,15 @@ func parseHeader(b []byte, seed uint32) (h header, ok bool) {
 		return h, false
 	}
 	h = header{
-		kind:    b[3],
-		length:  le.Uint32(b[4:]),
-		bodyCRC: le.Uint32(b[8:]),
-		seq:     le.Uint64(b[16:]),
-		time:    int64(le.Uint64(b[24:])),
-		stream:  le.Uint64(b[32:]),
-		shard:   le.Uint32(b[40:]),
-		count:   le.Uint32(b[44:]),
+		kind:      b[3] &^ kindEncrypted,
+		encrypted: b[3]&kindEncrypted != 0,
+		length:    le.Uint32(b[4:]),
+		bodyCRC:   le.Uint32(b[8:]),
+		seq:       le.Uint64(b[16:]),
+		time:      int64(le.Uint64(b[24:])),
+		stream:    le.Uint64(b[32:]),
+		shard:     le.Uint32(b[40:]),
+		count:     le.Uint32(b[44:]),
 	}
 	return h, h.length <= frameLimit
 }
@@ -216,6 +221,9 @@ type frame struct {
 }
 
 func (f *frame) next() streams.Sequence { return f.base + streams.Sequence(f.count) }
+
+// encrypted reports whether the body is encrypted still.
+func (f *frame) encrypted() bool { return f.buf[3]&kindEncrypted != 0 }
 
 func (f *frame) body() []byte {
 	return f.buf[headerBytes : headerBytes+int(binary.LittleEndian.Uint32(f.buf[4:]))]

@@ -20,13 +20,16 @@ const (
 type frameReader struct {
 	l        *Log
 	s        *shard
+	seg      *segment // only what never changes of it is used
 	f        io.ReaderAt
 	path     string
+	at       int64 // of the frame handed out last
 	off, end int64 // what was not handed out yet
 	until    int64 // how far it is wanted at once
 	chunk    int   // how much to read at a time after that
 	buf      []byte
-	head     header // of the frame that next returned last
+	head     header   // of the frame that next returned last
+	key      *dataKey // of the segment, once it was needed
 }
 
 // next returns the next frame with a good header, without its body checked.
@@ -39,7 +42,7 @@ func (r *frameReader) next() (frame, error) {
 		return frame{}, err
 	}
 	h, ok := parseHeader(r.buf, r.l.seed)
-	if !ok || h.kind != kindRecords || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
+	if !ok || h.kind != kindRecords || h.encrypted == r.seg.key.none() || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
 		int64(h.size()) > r.end-r.off {
 		return frame{}, &streams.DamageError{
 			File: r.path, From: r.off, To: r.end,
@@ -52,6 +55,7 @@ func (r *frameReader) next() (frame, error) {
 	r.head = h
 	f := frame{buf: r.buf[:h.size():h.size()], base: streams.Sequence(h.seq), count: h.count, arrival: h.time}
 	r.buf = r.buf[h.size():]
+	r.at = r.off
 	r.off += int64(h.size())
 	return f, nil
 }
@@ -72,17 +76,48 @@ func (r *frameReader) skip(bad *streams.DamageError) (streams.Sequence, bool) {
 	return streams.Sequence(h.seq), ok
 }
 
-// check verifies the body of the frame that next returned last.
-func (r *frameReader) check(f frame) error {
+// check verifies the body of the frame that next returned last, and decrypts
+// it.
+func (r *frameReader) check(f *frame) error {
 	if !bodyOK(f.buf, r.head, r.l.seed) {
 		return r.damage(f, "checksum does not match")
 	}
+	return r.decrypt(f)
+}
+
+// decrypt makes the body of the frame that next returned last readable, if it is
+// encrypted, in the buffer where it lies.
+func (r *frameReader) decrypt(f *frame) error {
+	if !f.encrypted() {
+		return nil
+	}
+	if r.key == nil {
+		k, err := r.dataKey()
+		if err != nil {
+			return err
+		}
+		r.key = k
+	}
+	buf, ok := r.key.decrypt(f.buf)
+	if !ok {
+		return r.damage(f, "encrypted bytes were altered")
+	}
+	f.buf = buf
 	return nil
 }
 
-func (r *frameReader) damage(f frame, why string) error {
+// dataKey returns the key of the segment, which its open file keeps.
+func (r *frameReader) dataKey() (*dataKey, error) {
+	h, ok := r.f.(*handle)
+	if !ok {
+		return r.l.segmentKey(r.s, r.seg)
+	}
+	return r.l.handleKey(r.s, r.seg, h)
+}
+
+func (r *frameReader) damage(f *frame, why string) error {
 	return &streams.DamageError{
-		File: r.path, From: r.off - int64(len(f.buf)), To: r.off,
+		File: r.path, From: r.at, To: r.off,
 		Reason: fmt.Sprintf("%s in records %d to %d", why, f.base, f.next()-1),
 	}
 }

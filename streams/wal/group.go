@@ -31,6 +31,10 @@ type groupInfo struct {
 	chain      uint32 // checksum over the headers of the frames
 	generation uint32 // of the file
 	synced     uint64 // LSN below which all was durable when this was written
+	key        KeyID  // of the master key of its frames, zero if they are not encrypted
+	// keyGeneration is the generation that the data key is derived from: that of
+	// the file, or, if the group began before the file did, of one before.
+	keyGeneration uint32
 }
 
 // layout is the bytes of a group: frames that were copied to one buffer, and
@@ -124,7 +128,9 @@ func (y *layout) seal(g *groupInfo, now int64, seed uint32) {
 	le.PutUint32(body[8:], g.chain)
 	le.PutUint32(body[12:], g.generation)
 	le.PutUint64(body[16:], g.synced)
-	clear(body[24:])
+	copy(body[24:32], g.key[:])
+	le.PutUint32(body[32:], g.keyGeneration)
+	clear(body[36:])
 	h := header{
 		kind: kindGroup, length: groupBody, bodyCRC: checksum(seed, body),
 		seq: g.lsn, time: now, stream: g.number,
@@ -160,6 +166,9 @@ func parseGroup(b []byte, seed uint32) (g groupInfo, ok bool) {
 		chain:      le.Uint32(body[8:]),
 		generation: le.Uint32(body[12:]),
 		synced:     le.Uint64(body[16:]),
+		key:        KeyID(body[24:32]),
+
+		keyGeneration: le.Uint32(body[32:]),
 	}
 	return g, g.total >= block && g.total%block == 0 && g.total <= groupLimit
 }

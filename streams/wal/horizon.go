@@ -152,7 +152,7 @@ func (l *Log) scanTime(s *shard, seg *segment, next streams.Sequence, path strin
 		return 0, 0, err
 	}
 	defer l.files.release(h)
-	r := frameReader{l: l, s: s, f: h, path: path, off: off, end: end, chunk: minChunk}
+	r := frameReader{l: l, s: s, seg: seg, f: h, path: path, off: off, end: end, chunk: minChunk}
 	for {
 		f, err := r.next()
 		if errors.Is(err, io.EOF) || errors.As(err, &bad) {
@@ -163,6 +163,11 @@ func (l *Log) scanTime(s *shard, seg *segment, next streams.Sequence, path strin
 		}
 		if f.base > next && f.arrival >= t {
 			return next, -1, nil
+		}
+		if f.arrival < t {
+			if err := r.decrypt(&f); err != nil && !errors.As(err, &bad) {
+				return 0, 0, err
+			}
 		}
 		if seq, at, ok := firstAt(&f, t); ok {
 			return seq, at, nil

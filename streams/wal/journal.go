@@ -28,6 +28,7 @@ type fileHead struct {
 	logID      [16]byte
 	generation uint32
 	start      uint64 // LSN of the first group, which lies at offset 4,096
+	key        KeyID  // of the master key of the groups, zero if they are not encrypted
 }
 
 func (h *fileHead) put(b []byte, seed uint32) {
@@ -39,6 +40,7 @@ func (h *fileHead) put(b []byte, seed uint32) {
 	le.PutUint32(b[12:], h.generation)
 	copy(b[16:32], h.logID[:])
 	le.PutUint64(b[32:], h.start)
+	copy(b[40:48], h.key[:])
 	le.PutUint32(b[60:], checksum(seed, b[:60]))
 }
 
@@ -52,6 +54,7 @@ func parseFileHead(b []byte, seed uint32) (h fileHead, ok bool) {
 	}
 	h = fileHead{generation: le.Uint32(b[12:]), start: le.Uint64(b[32:])}
 	copy(h.logID[:], b[16:32])
+	copy(h.key[:], b[40:48])
 	return h, true
 }
 
@@ -61,6 +64,7 @@ type journalFile struct {
 	size    int64
 	head    fileHead
 	damaged bool // bytes in it did not match: it is never used again
+	foreign bool // its first group is encrypted otherwise than the head says
 }
 
 func journalName(id uint64) string { return fmt.Sprintf("%016x.journal", id) }
@@ -81,6 +85,7 @@ type journal struct {
 	dir   string
 	seed  uint32
 	logID [16]byte
+	key   KeyID // of the master key for new files, zero if they are not encrypted
 	bytes int64 // size of a file
 	// maxSpares is how many written files are kept for use again: as many as a
 	// busy log goes through until the next checkpoint lets go of the oldest. With
@@ -129,7 +134,7 @@ func (j *journal) write(y *layout, g *groupInfo, now int64, records bool) error 
 	y.seal(g, now, j.seed)
 	first := j.off == 0
 	if first {
-		h := fileHead{logID: j.logID, generation: j.generation, start: j.lsn}
+		h := fileHead{logID: j.logID, generation: j.generation, start: j.lsn, key: j.key}
 		h.put(y.buf, j.seed)
 	}
 	if err := j.writeAll(y, first); err != nil {
@@ -219,7 +224,7 @@ func (j *journal) advance(must bool, need int64) error {
 	}
 	j.active, j.off, j.size = f, 0, next.size
 	j.generation++
-	next.head = fileHead{logID: j.logID, generation: j.generation, start: j.lsn}
+	next.head = fileHead{logID: j.logID, generation: j.generation, start: j.lsn, key: j.key}
 	j.mu.Lock()
 	j.used = append(j.used, next)
 	j.mu.Unlock()
@@ -314,7 +319,10 @@ func (j *journal) release(lsn uint64, found func(path string) error) error {
 	}
 	var drop []journalFile
 	for _, f := range free {
-		if !f.damaged && f.size == j.bytes && len(j.spares) < j.maxSpares {
+		// One that is not encrypted is not kept for encrypted groups: what it held
+		// would stay on the disk for long.
+		readable := (f.foreign || f.head.key.none()) && !j.key.none()
+		if !f.damaged && !readable && f.size == j.bytes && len(j.spares) < j.maxSpares {
 			j.spares = append(j.spares, f)
 		} else {
 			drop = append(drop, f)

@@ -52,7 +52,7 @@ func (l *Log) loadIndex(s *shard, seg *segment) error {
 			}
 			size = st.Size()
 		}
-		if b, err = l.scanSegment(h, path, s, seg.base, size, sealed); err != nil {
+		if b, err = l.scanSegment(h, path, s, seg, size, sealed); err != nil {
 			return err
 		}
 	}
@@ -123,12 +123,12 @@ func (l *Log) readFooter(h *handle, seg *segment) (b built, ok bool, err error) 
 // scanSegment walks the frames of a segment file up to size. Where bytes are
 // damaged it goes on with the next good frame: reads of the damaged part name
 // it, the rest stays readable.
-func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, base streams.Sequence, size int64, sealed bool) (built, error) {
-	b := built{index: &index{end: segmentHead}, first: -1, next: base}
+func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, size int64, sealed bool) (built, error) {
+	b := built{index: &index{end: segmentHead}, first: -1, next: seg.base}
 	// The arrivals in the index count from the first, which a whole segment
 	// knows only after its first frame.
-	shape := segment{base: base}
-	r := frameReader{l: l, s: s, f: f, path: path, off: segmentHead, end: size, chunk: maxChunk}
+	shape := segment{base: seg.base}
+	r := frameReader{l: l, s: s, seg: seg, f: f, path: path, off: segmentHead, end: size, chunk: maxChunk}
 	for {
 		at := r.off
 		fr, err := r.next()
@@ -154,7 +154,11 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, base streams.Seq
 		}
 		b.index.end = at
 		b.index.add(&shape, fr.base, len(fr.buf), fr.arrival, b.payload)
-		if p, ok := payloadOf(fr.body(), fr.count); ok {
+		err = r.decrypt(&fr)
+		if err != nil && !errors.As(err, &bad) {
+			return b, err
+		}
+		if p, ok := payloadOf(fr.body(), fr.count); ok && err == nil {
 			b.payload += p
 		}
 		b.next = fr.next()

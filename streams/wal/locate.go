@@ -169,7 +169,7 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		return false, err
 	}
 	defer l.files.release(h)
-	r := frameReader{l: l, s: s, f: h, path: src.path, off: src.part.off, until: src.part.until, end: src.end, chunk: minChunk}
+	r := frameReader{l: l, s: s, seg: src.seg, f: h, path: src.path, off: src.part.off, until: src.part.until, end: src.end, chunk: minChunk}
 	c.expect(src.part.records)
 	for {
 		if c.left.Records <= 0 {
@@ -199,16 +199,16 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		}
 		if f.base > c.page.Next {
 			return false, &streams.DamageError{
-				File: src.path, From: src.part.off, To: r.off - int64(len(f.buf)),
+				File: src.path, From: src.part.off, To: r.at,
 				Reason: fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1),
 			}
 		}
-		if err := r.check(f); err != nil {
+		if err := r.check(&f); err != nil {
 			return false, err
 		}
 		more, err := c.add(f.base, f.count, f.arrival, f.body())
 		if err != nil {
-			return false, r.damage(f, err.Error())
+			return false, r.damage(&f, err.Error())
 		}
 		if !more {
 			return false, nil

@@ -36,6 +36,7 @@ type Log struct {
 	dir   string
 	id    [16]byte
 	seed  uint32
+	keys  *keyring // nil without encryption, now and before
 	lock  io.Closer
 	stats counters
 
@@ -71,6 +72,7 @@ type Log struct {
 	unlink          []string // segment files to remove after the next checkpoint, see removals
 	cur             *group   // fills while the one before is written
 	groupNumber     uint64
+	journalKey      *dataKey // for new groups, nil without encryption
 	freeBufs        [][]byte
 	room            chan struct{} // closed when a group or memory has room again
 	touched         []*shard      // have data the last checkpoint has not
@@ -187,7 +189,7 @@ func (l *Log) start() error {
 		return err
 	}
 	l.journal = journal{
-		fsys: l.opt.FS, dir: filepath.Join(l.dir, journalDir), seed: l.seed, logID: l.id, bytes: l.opt.JournalBytes,
+		fsys: l.opt.FS, dir: filepath.Join(l.dir, journalDir), seed: l.seed, logID: l.id, key: l.keys.newFiles(), bytes: l.opt.JournalBytes,
 		maxSpares: int(min(2*l.opt.CheckpointBytes/l.opt.JournalBytes+1, 64)),
 	}
 	return l.recover()
@@ -218,9 +220,13 @@ func (l *Log) readFormat() error {
 	if err != nil || len(raw) != len(l.id) || version != formatVersion {
 		return fmt.Errorf("%w: %s is damaged; its id also stands in every snapshot under %s", ErrFormat, path, metaDir)
 	}
-	l.id = [16]byte(raw)
-	l.seed = seedOf(l.id)
+	l.setID([16]byte(raw))
 	return nil
+}
+
+// setID derives what depends on the id of the log.
+func (l *Log) setID(id [16]byte) {
+	l.id, l.seed, l.keys = id, seedOf(id), newKeyring(id, l.opt.Keys)
 }
 
 // begin makes an empty log. The format file comes last: without it nothing was
@@ -235,10 +241,11 @@ func (l *Log) begin(path string) error {
 			return fmt.Errorf("%w: %s is missing, yet there is data under %s", ErrFormat, path, d)
 		}
 	}
-	if _, err := io.ReadFull(rand.Reader, l.id[:]); err != nil {
+	var id [16]byte
+	if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
 		return err
 	}
-	l.seed = seedOf(l.id)
+	l.setID(id)
 	for _, d := range []string{journalDir, metaDir, shardsDir} {
 		if err := l.opt.FS.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
 			return err
@@ -247,7 +254,7 @@ func (l *Log) begin(path string) error {
 	l.mu.Lock()
 	snap := l.capture()
 	l.mu.Unlock()
-	b, err := snap.encode(l.seed)
+	b, err := snap.encode(l.seed, l.keys)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ type Options struct {
 	// MaxOpenFiles bounds the segment files open at a time. Default 1,024.
 	MaxOpenFiles int
 
+	// Keys encrypt the files. Default: no encryption.
+	Keys Keys
+
 	// largeBytes is from where on an append is written to the journal from its own
 	// memory, in whole blocks, instead of being copied together with others.
 	// Default 64 KiB; for tests.
@@ -138,5 +141,5 @@ func (o Options) validate() error {
 			return fmt.Errorf("option %s: %d is outside %d to %d", c.name, c.v, c.from, c.to)
 		}
 	}
-	return nil
+	return o.Keys.validate()
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ type recovery struct {
 	stale    []string // segment files newer than the snapshot
 	damaged  bool     // some journal bytes were not what they should be
 	replayed int
+	lists    map[string][]fs.DirEntry // directories that were read already
 }
 
 func (l *Log) recover() error {
@@ -33,11 +35,14 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
-	r := &recovery{l: l}
+	r := &recovery{l: l, lists: make(map[string][]fs.DirEntry)}
 	if err := r.loadSnapshot(); err != nil {
 		return err
 	}
 	r.restore()
+	if err := r.checkKeys(); err != nil {
+		return err
+	}
 	if err := r.attach(); err != nil {
 		return err
 	}
@@ -93,6 +98,9 @@ func (r *recovery) loadSnapshot() error {
 			l.snapNumber = max(numbers[0], n)
 			return nil
 		}
+		if errors.Is(err, ErrKey) {
+			return fmt.Errorf("snapshot %s: %w. Nothing was changed", path, err)
+		}
 		errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		l.opt.Logger.Error("snapshot: not readable; the one before it is tried", "file", path, "error", err)
 	}
@@ -104,7 +112,7 @@ func (r *recovery) readSnapshot(path string, number uint64) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	snap, err := decodeSnapshot(b, r.l.seed)
+	snap, err := decodeSnapshot(b, r.l.seed, r.l.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +232,7 @@ func (r *recovery) attach() error {
 // listStream lists the segments in a stream's directory. Files of shards that
 // the snapshot does not know are either newer than it, or of expired shards.
 func (r *recovery) listStream(dir string, st *stream) (out []segmentFile, err error) {
-	list, err := r.l.opt.FS.ReadDir(dir)
+	list, err := r.readDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +297,7 @@ func (r *recovery) attachShard(s *shard, list []segmentFile) error {
 		}
 		seg := &segment{
 			dir: dir, shard: s.id, base: f.base, next: f.next, last: f.last, sealed: f.sealed,
-			size: -1, first: -1, payload: -1, created: true, cut: f.sealed,
+			size: -1, first: -1, payload: -1, created: true, cut: f.sealed, key: f.key,
 		}
 		if !f.sealed {
 			seg.next, seg.last, seg.size = p.next, p.last, p.bytes
@@ -316,7 +324,7 @@ func (r *recovery) attachShard(s *shard, list []segmentFile) error {
 
 func missing(dir string, id streams.ShardID, base streams.Sequence) *streams.DamageError {
 	return &streams.DamageError{
-		File:   filepath.Join(dir, openName(id, base)),
+		File:   filepath.Join(dir, openName(id, base, KeyID{})),
 		Reason: fmt.Sprintf("the file with the records of %s from %d on is missing", id, base),
 	}
 }
@@ -335,7 +343,7 @@ func (r *recovery) checkOpen(s *shard, seg *segment) error {
 	if err != nil {
 		return err
 	}
-	b, err := r.l.scanSegment(f, seg.path(), s, seg.base, st.Size(), seg.sealed)
+	b, err := r.l.scanSegment(f, seg.path(), s, seg, st.Size(), seg.sealed)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

@@ -182,7 +182,7 @@ func (r *repairer) shards() (out []*shard) {
 }
 
 // verify walks over the file of a segment.
-func (r *repairer) verify(s *shard, seg *segment, each func(frame) error) (verdict, error) {
+func (r *repairer) verify(s *shard, seg *segment, each func(stored []byte, fr frame) error) (verdict, error) {
 	if err := r.ctx.Err(); err != nil {
 		return verdict{}, err
 	}
@@ -501,7 +501,7 @@ func (r *repairer) rewrite(d *damagedFile, path string) error {
 		return err
 	}
 	head := make([]byte, segmentHead)
-	m := segmentMeta{logID: l.id, stream: d.s.st.id, shard: uint32(d.s.id), base: uint64(d.seg.base), made: l.opt.Clock().UnixMilli()}
+	m := segmentMeta{logID: l.id, stream: d.s.st.id, shard: uint32(d.s.id), base: uint64(d.seg.base), made: l.opt.Clock().UnixMilli(), key: d.seg.key}
 	m.put(head, l.seed)
 	_, err = f.WriteAt(head, 0)
 	if err == nil {
@@ -524,15 +524,15 @@ func (r *repairer) rewrite(d *damagedFile, path string) error {
 
 func (r *repairer) rewriteFrames(d *damagedFile, f writerAt) error {
 	shape := segment{base: d.seg.base, next: d.seg.next, last: d.seg.last, first: -1, index: &index{end: segmentHead}}
-	_, err := r.verify(d.s, d.seg, func(fr frame) error {
+	_, err := r.verify(d.s, d.seg, func(stored []byte, fr frame) error {
 		if shape.first < 0 {
 			shape.first = fr.arrival
 		}
 		clear(fr.buf[headerBytes+len(fr.body()):]) // padding, which no checksum covers
-		if _, err := f.WriteAt(fr.buf, shape.index.end); err != nil {
+		if _, err := f.WriteAt(stored, shape.index.end); err != nil {
 			return err
 		}
-		shape.index.add(&shape, fr.base, len(fr.buf), fr.arrival, shape.payload)
+		shape.index.add(&shape, fr.base, len(stored), fr.arrival, shape.payload)
 		if p, ok := payloadOf(fr.body(), fr.count); ok {
 			shape.payload += p
 		}

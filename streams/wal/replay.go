@@ -27,8 +27,9 @@ type replayer struct {
 	l      *Log
 	files  []*scanned // with a head, by start and generation
 	spares []journalFile
-	synced uint64 // LSN below which all was durable, as far as is known
-	number uint64 // of the last group
+	synced uint64   // LSN below which all was durable, as far as is known
+	number uint64   // of the last group
+	key    *dataKey // of the last encrypted group
 	torn   int64
 }
 
@@ -188,6 +189,17 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 		}
 		if raw != nil {
 			cur = next
+			frames, ok, err := p.decrypt(cur, g, frames)
+			if err != nil {
+				return nil, 0, err
+			}
+			if !ok { // not torn: its checksums are right
+				if err := p.salvage(cur, lsn, lsn+uint64(g.total)); err != nil {
+					return nil, 0, err
+				}
+				last, lsn = nil, lsn+uint64(g.total)
+				continue
+			}
 			if err := p.apply(g, frames); err != nil {
 				return nil, 0, err
 			}
@@ -304,6 +316,10 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 				return fmt.Errorf("journal %s: %w", cur.name, err)
 			}
 			got = salvage(b, p.number+1, p.l.seed)
+			var err error
+			if got, err = p.decryptSalvaged(cur, got); err != nil {
+				return err
+			}
 		}
 	}
 	p.l.opt.Logger.Error("journal: damage", "file", bad.File, "from", bad.From, "to", bad.To,
@@ -479,13 +495,17 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		}
 		y := layout{buf: vfs.Aligned(block + len(last)), used: used}
 		copy(y.buf[block:], last)
-		if err := j.write(&y, &groupInfo{number: g.number}, l.opt.Clock().UnixMilli(), false); err != nil {
+		if err := j.write(&y, &groupInfo{number: g.number, key: g.key, keyGeneration: g.keyGeneration}, l.opt.Clock().UnixMilli(), false); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
+		j.used[len(j.used)-1].foreign = g.key != j.key
 	} else if err := j.advance(true, block); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	l.durable = j.lsn
+	if err := l.renewJournalKey(); err != nil {
+		return err
+	}
 	if p.r.fallback {
 		l.released = 0
 	}

@@ -22,11 +22,13 @@ const (
 )
 
 // segment is a file with consecutive records of one shard. Its fields are
-// guarded by the shard's mutex, but for base and id, which never change.
+// guarded by the shard's mutex, but for dir, shard, base and key, which never
+// change.
 type segment struct {
 	dir   string
 	shard streams.ShardID
 	base  streams.Sequence
+	key   KeyID // of the master key of its frames, zero if they are not encrypted
 	// next is the sequence after the last record in the file.
 	next streams.Sequence
 	// size is where the frames end and, in an open file, the next one goes.
@@ -55,6 +57,7 @@ type segmentMeta struct {
 	shard  uint32
 	base   uint64
 	made   int64 // Unix ms
+	key    KeyID // of the master key, zero if the frames are not encrypted
 }
 
 func (m *segmentMeta) put(b []byte, seed uint32) {
@@ -68,6 +71,7 @@ func (m *segmentMeta) put(b []byte, seed uint32) {
 	le.PutUint32(b[40:], m.shard)
 	le.PutUint64(b[48:], m.base)
 	le.PutUint64(b[56:], uint64(m.made))
+	copy(b[64:72], m.key[:])
 	le.PutUint32(b[124:], checksum(seed, b[:124]))
 }
 
@@ -84,6 +88,7 @@ func parseSegmentHead(b []byte, seed uint32) (m segmentMeta, ok bool) {
 		base: le.Uint64(b[48:]), made: int64(le.Uint64(b[56:])),
 	}
 	copy(m.logID[:], b[16:32])
+	copy(m.key[:], b[64:72])
 	return m, true
 }
 
@@ -166,26 +171,43 @@ func decodeIndex(b []byte) []indexEntry {
 	return out
 }
 
+// stored is how many bytes a frame from memory takes in the file.
+func (s *segment) stored(f *frame) int64 {
+	if s.key.none() {
+		return int64(len(f.buf))
+	}
+	return int64(encryptedSize(len(f.body())))
+}
+
 // path is where the file lies now. A sealed one tells in its name what it
 // holds, so that a start need not open it.
 func (s *segment) path() string {
 	if s.known != "" && s.knownSealed == s.sealed {
 		return s.known // each page that is read asks
 	}
-	name := openName(s.shard, s.base)
+	name := openName(s.shard, s.base, s.key)
 	if s.sealed {
-		name = sealedName(s.shard, s.base, s.next, s.last)
+		name = sealedName(s.shard, s.base, s.next, s.last, s.key)
 	}
 	s.known, s.knownSealed = filepath.Join(s.dir, name), s.sealed
 	return s.known
 }
 
-func openName(shard streams.ShardID, base streams.Sequence) string {
-	return fmt.Sprintf("%08x-%016x.open", uint32(shard), uint64(base))
+func openName(shard streams.ShardID, base streams.Sequence, key KeyID) string {
+	return fmt.Sprintf("%08x-%016x%s.open", uint32(shard), uint64(base), keySuffix(key))
 }
 
-func sealedName(shard streams.ShardID, base, next streams.Sequence, last int64) string {
-	return fmt.Sprintf("%08x-%016x-%016x-%012x.seg", uint32(shard), uint64(base), uint64(next), uint64(last))
+func sealedName(shard streams.ShardID, base, next streams.Sequence, last int64, key KeyID) string {
+	return fmt.Sprintf("%08x-%016x-%016x-%012x%s.seg", uint32(shard), uint64(base), uint64(next), uint64(last), keySuffix(key))
+}
+
+// keySuffix is how the name of a file tells the key that it needs, so that a
+// start knows whether all keys are there.
+func keySuffix(key KeyID) string {
+	if key.none() {
+		return ""
+	}
+	return "-k" + key.String()
 }
 
 // segmentFile is what the name of a segment file says.
@@ -195,6 +217,7 @@ type segmentFile struct {
 	base, next streams.Sequence
 	last       int64
 	sealed     bool
+	key        KeyID
 }
 
 func parseSegmentName(name string) (f segmentFile, ok bool) {
@@ -206,6 +229,13 @@ func parseSegmentName(name string) (f segmentFile, ok bool) {
 		}
 	}
 	f.sealed = sealed
+	s, key, encrypted := strings.Cut(s, "-k")
+	if encrypted {
+		var err error
+		if f.key, err = parseKeyID(key); err != nil || f.key.String() != key {
+			return f, false
+		}
+	}
 	parts := strings.Split(s, "-")
 	widths := []int{8, 16, 16, 12}
 	if (sealed && len(parts) != 4) || (!sealed && len(parts) != 2) {

@@ -62,6 +62,10 @@ type snapshot struct {
 	Streams    []snapStream `json:"streams,omitempty"` // encode writes them itself
 	Deleting   []uint64     `json:"deleting,omitempty"`
 	State      []snapState  `json:"state,omitempty"`
+
+	// Of an encrypted file, see encryptedSnapshot.
+	Key       string `json:"key,omitempty"`
+	Encrypted []byte `json:"encrypted,omitempty"`
 }
 
 // snapState is a list's entry because the keys of a JSON map cannot be text.
@@ -222,7 +226,7 @@ func cmpU64(a, b uint64) int {
 // encode returns the file: JSON, and a last line with its checksum. The shards
 // of a stream, of which there may be ten thousand, are written without
 // reflection, a line each.
-func (n *snapshot) encode(seed uint32) ([]byte, error) {
+func (n *snapshot) encode(seed uint32, keys *keyring) ([]byte, error) {
 	head := *n
 	head.Streams = nil
 	b, err := json.MarshalIndent(&head, "", " ")
@@ -239,6 +243,9 @@ func (n *snapshot) encode(seed uint32) ([]byte, error) {
 		}
 	}
 	b = append(b, "\n ]\n}\n"...)
+	if b, err = n.encrypt(b, keys); err != nil {
+		return nil, err
+	}
 	return fmt.Appendf(b, "crc32c %08x\n", checksum(seed, b)), nil
 }
 
@@ -321,7 +328,9 @@ func (e *snapShard) append(b []byte) ([]byte, error) {
 
 const snapshotTail = len("crc32c 00000000\n")
 
-func decodeSnapshot(b []byte, seed uint32) (*snapshot, error) {
+// decodeSnapshot reads what encode returned. The error is ErrKey if the key for
+// it is not there.
+func decodeSnapshot(b []byte, seed uint32, keys *keyring) (*snapshot, error) {
 	if len(b) < snapshotTail {
 		return nil, fmt.Errorf("%w: %d bytes are too short", errContent, len(b))
 	}
@@ -335,6 +344,9 @@ func decodeSnapshot(b []byte, seed uint32) (*snapshot, error) {
 	}
 	if n.Format != formatVersion {
 		return nil, fmt.Errorf("%w: format %d, this version reads %d", errContent, n.Format, formatVersion)
+	}
+	if n.Key != "" {
+		return n.open(keys)
 	}
 	return n, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/firehosed/firehosed/streams"
 )
@@ -21,6 +22,7 @@ func (v *verdict) good() bool { return len(v.lost) == 0 && v.other == nil }
 
 // segmentView is what is known of a segment whose file is verified.
 type segmentView struct {
+	seg        *segment // only what never changes of it is used
 	path       string
 	base, next streams.Sequence
 	sealed     bool
@@ -28,19 +30,20 @@ type segmentView struct {
 }
 
 func (s *segment) view() segmentView {
-	return segmentView{path: s.path(), base: s.base, next: s.next, sealed: s.sealed, size: s.size}
+	return segmentView{seg: s, path: s.path(), base: s.base, next: s.next, sealed: s.sealed, size: s.size}
 }
 
 // verify reads a segment file from end to end and compares every checksum. Good
-// frames are handed to each, if set. It changes nothing.
-func (l *Log) verify(f io.ReaderAt, fileSize int64, s *shard, v segmentView, each func(frame) error) (verdict, error) {
+// frames are handed to each, if set, as they are stored and decrypted. It changes
+// nothing.
+func (l *Log) verify(f io.ReaderAt, fileSize int64, s *shard, v segmentView, each func(stored []byte, fr frame) error) (verdict, error) {
 	out := verdict{size: fileSize, end: fileSize}
 	var head [segmentHead]byte
 	n, err := f.ReadAt(head[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return out, fmt.Errorf("read %s: %w", v.path, err)
 	}
-	if m, ok := parseSegmentHead(head[:n], l.seed); !ok || m.stream != s.st.id || m.shard != uint32(s.id) || m.base != uint64(v.base) {
+	if m, ok := parseSegmentHead(head[:n], l.seed); !ok || m.stream != s.st.id || m.shard != uint32(s.id) || m.base != uint64(v.base) || m.key != v.seg.key {
 		out.other = &streams.DamageError{File: v.path, To: min(segmentHead, fileSize), Reason: "its header does not match its checksum or its name"}
 	}
 	if v.sealed {
@@ -83,8 +86,8 @@ func (l *Log) verifyFooter(f io.ReaderAt, v segmentView, out *verdict) error {
 	return nil
 }
 
-func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict, each func(frame) error) error {
-	r := frameReader{l: l, s: s, f: f, path: v.path, off: segmentHead, end: out.end, chunk: maxChunk}
+func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict, each func(stored []byte, fr frame) error) error {
+	r := frameReader{l: l, s: s, seg: v.seg, f: f, path: v.path, off: segmentHead, end: out.end, chunk: maxChunk}
 	next, goodEnd := v.base, int64(segmentHead)
 	why := ""
 	lose := func(to streams.Sequence, until int64) {
@@ -99,11 +102,16 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		stored, padded := fr.buf, true
 		var bad *streams.DamageError
 		if err == nil {
-			if err = r.check(fr); err == nil {
+			padded = allZero(stored[headerBytes+len(fr.body()):])
+			if fr.encrypted() {
+				fr.buf = slices.Clone(stored)
+			}
+			if err = r.check(&fr); err == nil {
 				if _, ok := payloadOf(fr.body(), fr.count); !ok {
-					err = r.damage(fr, errRecords.Error())
+					err = r.damage(&fr, errRecords.Error())
 				}
 			}
 		} else if errors.As(err, &bad) {
@@ -129,12 +137,12 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 			lose(fr.base, at)
 		}
 		why, next, goodEnd = "", fr.next(), r.off
-		if !allZero(fr.buf[headerBytes+len(fr.body()):]) && out.other == nil {
+		if !padded && out.other == nil {
 			out.other = &streams.DamageError{File: v.path, From: at, To: r.off, Reason: "padding is not zero"}
 		}
 		out.frames++
 		if each != nil {
-			if err := each(fr); err != nil {
+			if err := each(stored, fr); err != nil {
 				return err
 			}
 		}
