@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -97,7 +98,7 @@ func (n *node) walOptions() wal.Options {
 		ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
 		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), TailBytes: int64(n.cfg.Memory.Log),
-		CacheBytes: int64(n.cfg.Storage.PageCache),
+		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,
 	}
 }
 
@@ -321,6 +322,10 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	n.log.Info("ready", "address", listener.Addr().String(), "version", version,
 		"streams", len(n.engine.List()), "delivery_streams", len(n.deliveries.All()))
 	notify(n.log, daemon.SdNotifyReady)
+	debug.FreeOSMemory() // what only the start needed
+	if err := forgetInit(); err != nil {
+		n.log.Debug("memory of the start is kept", "error", err)
+	}
 
 	<-ctx.Done()
 	n.mu.Lock()

@@ -39,6 +39,9 @@ func (l *Log) keepLoop() {
 	retain := time.NewTimer(time.Hour)
 	retain.Stop()
 	defer retain.Stop()
+	idle := time.NewTimer(time.Hour)
+	idle.Stop()
+	defer idle.Stop()
 	next := func(expiry time.Duration) {
 		retain.Stop()
 		if expiry > 0 {
@@ -64,15 +67,39 @@ func (l *Log) keepLoop() {
 				signal(l.removeMore)
 			}
 			continue
+		case <-idle.C:
+			l.rest()
+			continue
 		case <-l.stop:
 			return
 		}
 		timer.Stop()
+		idle.Reset(idleAfter)
 		l.armed.Store(false)
 		if err := l.checkpoint(); err != nil {
 			l.dirty(false) // try again after the interval
 		}
 		next(l.retainDue())
+	}
+}
+
+// idleAfter is how long after a checkpoint nothing must have been appended for
+// the log to count as idle.
+const idleAfter = time.Second
+
+// rest gives back what only a log in use needs, unless it is in use again.
+func (l *Log) rest() {
+	if l.armed.Load() || len(l.checkpointNow) > 0 {
+		return // the next checkpoint comes back to it
+	}
+	l.mu.Lock()
+	l.freeBufs = nil
+	if len(l.cur.units) == 0 {
+		l.cur.layout = layout{used: groupHead}
+	}
+	l.mu.Unlock()
+	if l.opt.OnIdle != nil {
+		l.opt.OnIdle()
 	}
 }
 

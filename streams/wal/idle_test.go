@@ -3,8 +3,12 @@ package wal
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs/errfs"
 	"github.com/firehosed/firehosed/internal/vfs/memfs"
@@ -28,6 +32,50 @@ func TestIdleShardsAreCheap(t *testing.T) {
 		t.Errorf("%d goroutines, %d before", n, goroutines)
 	}
 	must(t, l.Close())
+}
+
+// TestIdleLogRests gives the memory of a log in use back once it is idle, and
+// leaves it alone then.
+func TestIdleLogRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *Log
+		var rests atomic.Int64
+		o := small(memfs.New())
+		o.ScrubBytesPerSecond = -1
+		o.OnIdle = func() {
+			rests.Add(1)
+			if n := l.tailBytes.Load(); n != 0 {
+				t.Errorf("%d bytes wait for their segments", n)
+			}
+		}
+		l = open(t, "/data", o)
+		create(t, l, "s", 100)
+		for range 3 {
+			before := rests.Load()
+			for range 20 { // an append each second: in use, with checkpoints meanwhile
+				appendAll(t, l, "s", strings.Repeat("x", 2000))
+				time.Sleep(time.Second - time.Millisecond)
+			}
+			if n := rests.Load() - before; n != 0 {
+				t.Errorf("called idle %d times while it was in use", n)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if n := rests.Load() - before; n != 1 {
+				t.Errorf("called idle %d times in the hour after, want 1", n)
+			}
+			l.mu.RLock()
+			held := cap(l.cur.buf)
+			for _, b := range l.freeBufs {
+				held += cap(b)
+			}
+			l.mu.RUnlock()
+			if held > 256<<10 { // that of the mark after the last append
+				t.Errorf("%d bytes of buffers are held", held)
+			}
+		}
+		must(t, l.Close())
+	})
 }
 
 // TestSlowSync holds a sync up: appends gather behind it without bound on

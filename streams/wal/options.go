@@ -73,6 +73,12 @@ type Options struct {
 	// and how many bytes it made durable. It must return quickly.
 	OnSync func(took time.Duration, bytes int64)
 
+	// OnIdle, if set, is called when nothing was appended for a second and
+	// everything is in the segments: once after each time the log was in use.
+	// Whatever memory the log needed for it is free then. Checkpoints wait for
+	// its return.
+	OnIdle func()
+
 	repairing bool // Repair opened the log
 }
 
