@@ -74,7 +74,8 @@ type HTTP struct {
 	Keys []Key `key:"keys"`
 	// Largest request body.
 	MaxBody Bytes `key:"max_body" default:"16MiB" range:"64KiB..256MiB"`
-	// Most connections open at once; more wait to be accepted.
+	// Most connections open at once, and never more than half of the files that the
+	// process may open; more wait to be accepted.
 	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/firehosed/firehosed/buffer"
 	"github.com/firehosed/firehosed/config"
 	"github.com/firehosed/firehosed/delivery"
+	"github.com/firehosed/firehosed/internal/vfs"
 	"github.com/firehosed/firehosed/sources/file"
 	"github.com/firehosed/firehosed/streams"
 	"github.com/firehosed/firehosed/streams/limits"
@@ -312,7 +313,7 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	}
 	part(n.watchEngine)
 	g.Go(func() error {
-		err := server.Serve(netutil.LimitListener(listener, n.cfg.HTTP.MaxConnections))
+		err := server.Serve(netutil.LimitListener(listener, n.maxConnections()))
 		if !errors.Is(err, http.ErrServerClosed) {
 			cancel(err)
 			return fmt.Errorf("http: %w", err)
@@ -341,6 +342,17 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	err = g.Wait()
 	n.log.Info("stopped")
 	return err
+}
+
+// maxConnections is how many connections are open at once: at most half of what
+// the process may open, so that files are left for the log.
+func (n *node) maxConnections() int {
+	most := n.cfg.HTTP.MaxConnections
+	if limit := vfs.OpenFileLimit(); limit > 0 && most > limit/2 {
+		most = limit / 2
+		n.log.Warn("http: fewer connections than max_connections, for the limit of open files", "connections", most, "max_connections", n.cfg.HTTP.MaxConnections, "open_files", limit)
+	}
+	return most
 }
 
 // watchEngine ends the daemon when the log or a delivery stream can do no more.

@@ -65,6 +65,12 @@ func TestOS(t *testing.T) {
 	}
 }
 
+func TestOpenFileLimit(t *testing.T) {
+	if n := vfs.OpenFileLimit(); n < 0 || n > 0 && n < 16 {
+		t.Errorf("%d files", n)
+	}
+}
+
 func TestOSLock(t *testing.T) {
 	fsys, name := vfs.OS(), filepath.Join(t.TempDir(), "lock")
 	l, err := fsys.Lock(name)

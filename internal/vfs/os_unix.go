@@ -36,6 +36,16 @@ func space(dir string) (free, total int64, err error) {
 	return int64(st.Bavail) * size, int64(st.Blocks) * size, nil //nolint:gosec // Sizes of real disks.
 }
 
+// OpenFileLimit is how many files, connections among them, this process may have
+// open at a time; 0 if that is not known.
+func OpenFileLimit() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 0
+	}
+	return int(min(r.Cur, 1<<30)) //nolint:gosec // Bounded.
+}
+
 func lockFile(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // A descriptor is small.

@@ -22,6 +22,10 @@ func space(dir string) (free, total int64, err error) {
 	return int64(f), int64(t), nil
 }
 
+// OpenFileLimit is how many files, connections among them, this process may have
+// open at a time; 0 if that is not known.
+func OpenFileLimit() int { return 0 }
+
 func lockFile(f *os.File) error {
 	err := windows.LockFileEx(windows.Handle(f.Fd()),
 		windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))

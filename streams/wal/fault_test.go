@@ -299,3 +299,49 @@ func tree(t *testing.T, dir string) (out []string) {
 	}))
 	return out
 }
+
+// TestTooManyFiles lets no more than a few files be open, whatever the limit of
+// the log: others of the process have taken the rest.
+func TestTooManyFiles(t *testing.T) {
+	fsys := memfs.New()
+	var segments, refused atomic.Int64
+	e := errfs.New(fsys, func(op errfs.Op) error {
+		if !strings.Contains(op.Path, "/"+shardsDir+"/") {
+			return nil
+		}
+		switch op.Kind {
+		case errfs.Open, errfs.Create:
+			if segments.Add(1) > 3 {
+				segments.Add(-1)
+				refused.Add(1)
+				return syscall.EMFILE
+			}
+		case errfs.Close:
+			segments.Add(-1)
+		}
+		return nil
+	})
+	o := small(e)
+	o.MaxOpenFiles = 100
+	l := open(t, "/data", o)
+	create(t, l, "s", 20)
+	var want int
+	for i := range 10 {
+		var b streams.Batch
+		for k := range 100 {
+			b.Records = append(b.Records, streams.NewRecord{PartitionKey: fmt.Sprint(k), Data: fmt.Append(nil, i, k)})
+		}
+		_, err := l.Append(t.Context(), "s", &b)
+		must(t, err)
+		want += len(b.Records)
+		must(t, l.checkpoint())
+	}
+	got := 0
+	for id := range streams.ShardID(20) {
+		got += len(must2(readShard(t, l, "s", id)))
+	}
+	if got != want || refused.Load() == 0 {
+		t.Errorf("%d of %d records, %d opens refused", got, want, refused.Load())
+	}
+	must(t, l.Close())
+}

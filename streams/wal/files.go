@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/firehosed/firehosed/internal/vfs"
 )
@@ -34,24 +35,34 @@ type handle struct {
 
 // acquire opens the file of a segment, which lies at path now.
 func (c *files) acquire(seg *segment, path string, flag int) (*handle, error) {
-	c.mu.Lock()
-	if h := c.open[seg]; h != nil {
-		c.use(h)
-		c.mu.Unlock()
-		return h, nil
-	}
-	victim := c.evict()
-	f, err := c.fsys.OpenFile(path, flag, 0o600)
-	if err == nil {
-		h := &handle{File: f, seg: seg, users: 1}
-		c.open[seg] = h
+	limit := c.max
+	for {
+		c.mu.Lock()
+		if h := c.open[seg]; h != nil {
+			c.use(h)
+			c.mu.Unlock()
+			return h, nil
+		}
+		victim := c.evict(limit)
+		f, err := c.fsys.OpenFile(path, flag, 0o600)
+		var h *handle
+		if err == nil {
+			h = &handle{File: f, seg: seg, users: 1}
+			c.open[seg] = h
+		}
 		c.mu.Unlock()
 		c.end(victim)
-		return h, nil
+		if !isTooMany(err) || (limit == 0 && victim == nil) {
+			return h, err
+		}
+		// Connections, or other programs, took what was left: fewer will do.
+		limit = 0
 	}
-	c.mu.Unlock()
-	c.end(victim)
-	return nil, err
+}
+
+// isTooMany reports whether the process or the machine has too many files open.
+func isTooMany(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // inUse returns the open file of a segment, or nil if it is not open.
@@ -74,9 +85,9 @@ func (c *files) use(h *handle) {
 }
 
 // evict takes the file out that was not used for the longest time, if there
-// are too many.
-func (c *files) evict() *handle {
-	if len(c.open) < c.max {
+// are limit or more.
+func (c *files) evict(limit int) *handle {
+	if len(c.open) < limit {
 		return nil
 	}
 	e := c.order.Back()

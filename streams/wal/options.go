@@ -49,7 +49,8 @@ type Options struct {
 	// system's page cache, for readers that are behind what waits in memory.
 	// Default 256 MiB; negative: all of it, as far as the system keeps it.
 	CacheBytes int64
-	// MaxOpenFiles bounds the segment files open at a time. Default 1,024.
+	// MaxOpenFiles bounds the segment files open at a time. Default 1,024, but
+	// at most a quarter of what the process may open.
 	MaxOpenFiles int
 
 	// Keys encrypt the files. Default: no encryption.
@@ -125,6 +126,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 1024
+		if n := vfs.OpenFileLimit(); n > 0 {
+			o.MaxOpenFiles = max(2, min(o.MaxOpenFiles, n/4))
+		}
 	}
 	return o
 }
