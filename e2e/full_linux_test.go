@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,45 @@ import (
 )
 
 const diskSize = 96 * mib
+
+// ext4Disk mounts a small ext4 of its own, in a file, for the length of a test.
+// dev is the name of its block device.
+func ext4Disk(t *testing.T, options string) (dir, dev string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("a disk in a file can be mounted by root only")
+	}
+	image, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, diskSize)); err != nil {
+		t.Fatal(err)
+	}
+	// No share of the disk is kept for root, which the daemon runs as here.
+	harness.RunProgram(t, nil, []int{0}, "mkfs.ext4", "-q", "-m", "0", "-F", image)
+	out, err := exec.CommandContext(t.Context(), "losetup", "--find", "--show", image).CombinedOutput()
+	if err != nil {
+		t.Skipf("there are no loop devices here: %v: %s", err, out)
+	}
+	path := strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if out, err := exec.CommandContext(context.Background(), "losetup", "--detach", path).CombinedOutput(); err != nil {
+			t.Errorf("detach %s: %v: %s", path, err, out)
+		}
+	})
+	mountExt4(t, path, dir, options)
+	return dir, filepath.Base(path)
+}
+
+func mountExt4(t *testing.T, dev, dir, options string) {
+	t.Helper()
+	if err := syscall.Mount(dev, dir, "ext4", 0, options); err != nil {
+		t.Fatalf("mount %s: %v", dev, err)
+	}
+	t.Cleanup(func() { // unless the test did
+		if err := syscall.Unmount(dir, 0); err != nil && !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
+	})
+}
 
 // smallDisk mounts a file system of its own for the length of a test.
 func smallDisk(t *testing.T) string {
@@ -97,16 +137,21 @@ func TestFullDisk(t *testing.T) {
 	for _, tt := range []struct {
 		name, minFree string
 		leave         int64
+		disk          func(t *testing.T) string
 	}{
-		{"below min_free", "32MiB", 16 * mib},
-		{"no space at all", "0", 0},
+		{"below min_free", "32MiB", 16 * mib, smallDisk},
+		{"no space at all", "0", 0, smallDisk},
+		{"no space at all on ext4", "0", 0, func(t *testing.T) string {
+			t.Helper()
+			dir, _ := ext4Disk(t, "")
+			return dir
+		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) { testFullDisk(t, tt.minFree, tt.leave) })
+		t.Run(tt.name, func(t *testing.T) { testFullDisk(t, tt.disk(t), tt.minFree, tt.leave) })
 	}
 }
 
-func testFullDisk(t *testing.T, minFree string, leave int64) {
-	disk := smallDisk(t)
+func testFullDisk(t *testing.T, disk, minFree string, leave int64) {
 	rng := random(t)
 	out := filepath.Join(t.TempDir(), "out")
 	d := harness.Run(t, harness.Settings{
