@@ -31,12 +31,14 @@ type replayer struct {
 	number uint64   // of the last group
 	key    *dataKey // of the last encrypted group
 	torn   int64
+	doubt  bool         // a sync failed before: what is read must come from the disk
+	groups []foundGroup // whole ones after the last damage, if in doubt
 }
 
 // replay applies what the journal holds beyond the snapshot, and opens it for
 // more.
 func (r *recovery) replay() (err error) {
-	p := &replayer{r: r, l: r.l, synced: r.snap.Synced, number: r.snap.Group}
+	p := &replayer{r: r, l: r.l, synced: r.snap.Synced, number: r.snap.Group, doubt: r.l.syncFailedBefore()}
 	defer func() {
 		for _, f := range p.files {
 			if cerr := f.f.Close(); err == nil {
@@ -62,6 +64,12 @@ func (p *replayer) scan() error {
 		return err
 	}
 	for _, e := range list {
+		if isJournalCopy(e.Name()) {
+			if err := j.fsys.Remove(j.path(e.Name())); err != nil {
+				return err
+			}
+			continue
+		}
 		id, ok := journalID(e.Name())
 		if !ok {
 			if err := p.l.found(j.path(e.Name())); err != nil {
@@ -88,6 +96,9 @@ func (p *replayer) scanFile(name string) error {
 	f, err := j.fsys.OpenFile(j.path(name), os.O_RDONLY, 0)
 	if err != nil {
 		return err
+	}
+	if p.doubt {
+		vfs.DropCache(f, 0, 0)
 	}
 	st, err := f.Stat()
 	if err != nil {
@@ -197,8 +208,11 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 				if err := p.salvage(cur, lsn, lsn+uint64(g.total)); err != nil {
 					return nil, 0, err
 				}
-				last, lsn = nil, lsn+uint64(g.total)
+				last, lsn, p.groups = nil, lsn+uint64(g.total), nil
 				continue
+			}
+			if p.doubt {
+				p.groups = append(p.groups, foundGroup{cur, lsn})
 			}
 			if err := p.apply(g, frames); err != nil {
 				return nil, 0, err
@@ -218,7 +232,7 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 		if err := p.salvage(in, lsn, to); err != nil {
 			return nil, 0, err
 		}
-		last, lsn = nil, to
+		last, lsn, p.groups = nil, to, nil
 		for _, f := range p.files {
 			if f.head.start <= lsn {
 				cur = f
@@ -483,7 +497,12 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		j.used = append(j.used, f.journalFile)
 	}
 	j.lsn = end
-	if last != nil {
+	switch {
+	case len(p.groups) > 0:
+		if err := p.copyTail(p.groups, end); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	case last != nil:
 		g, _ := parseGroup(last, l.seed)
 		j.lsn = end - uint64(g.total)
 		used := len(last)
@@ -499,8 +518,10 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 			return fmt.Errorf("journal: %w", err)
 		}
 		j.used[len(j.used)-1].foreign = g.key != j.key
-	} else if err := j.advance(true, block); err != nil {
-		return fmt.Errorf("journal: %w", err)
+	default:
+		if err := j.advance(true, block); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
 	}
 	l.durable = j.lsn
 	if err := l.renewJournalKey(); err != nil {
