@@ -2,6 +2,7 @@ package wal
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/firehosed/firehosed/internal/vfs/errfs"
 	"github.com/firehosed/firehosed/internal/vfs/memfs"
+	"github.com/firehosed/firehosed/streams"
 )
 
 // TestIdleShardsAreCheap bounds what a shard costs that nothing happens on.
@@ -32,6 +34,100 @@ func TestIdleShardsAreCheap(t *testing.T) {
 		t.Errorf("%d goroutines, %d before", n, goroutines)
 	}
 	must(t, l.Close())
+}
+
+// TestWrittenShardsAreCheap bounds what a shard costs that has records and that
+// nobody uses any more: its segment, the index of that, and an open file of a
+// bounded number.
+func TestWrittenShardsAreCheap(t *testing.T) {
+	const shards = 2000
+	l := open(t, tempDir(t), Options{MinFreeBytes: -1, MaxOpenFiles: 100, ScrubBytesPerSecond: -1})
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC() // and what pools hold
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // Far below.
+	}
+	before, goroutines := heap(), runtime.NumGoroutine()
+	create(t, l, "s", shards)
+	b := &streams.Batch{Records: make([]streams.NewRecord, 500)}
+	for round := range 2 {
+		for i := 0; i < 10*shards; i += len(b.Records) {
+			for k := range b.Records {
+				b.Records[k] = streams.NewRecord{PartitionKey: fmt.Sprintf("key %d", i+k), Data: make([]byte, 100)}
+			}
+			_, err := l.Append(t.Context(), "s", b)
+			must(t, err)
+		}
+		must(t, l.checkpoint())
+		if n := l.Stats().OpenFiles; n > 100 {
+			t.Errorf("round %d: %d files are open, at most 100", round, n)
+		}
+	}
+	l.rest()
+	info, err := l.Describe("s")
+	must(t, err)
+	for _, s := range info.Shards {
+		if s.Next == 1 {
+			t.Fatalf("%s has no records", s.ID)
+		}
+	}
+	info = streams.StreamInfo{}
+	if per := (heap() - before) / shards; per > 4<<10 {
+		t.Errorf("an idle shard with records takes %d bytes, at most 4,096", per)
+	} else {
+		t.Logf("%d bytes a shard", per)
+	}
+	if n := runtime.NumGoroutine(); n > goroutines {
+		t.Errorf("%d goroutines, %d before", n, goroutines)
+	}
+	must(t, l.Close())
+}
+
+// TestWaitersOfOtherShards has ten thousand subscribers wait at the tips of a
+// thousand shards: each costs its goroutine and no more, and an append wakes
+// those of its shard alone.
+func TestWaitersOfOtherShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shards, each = 1000, 10
+		o := small(memfs.New())
+		o.ScrubBytesPerSecond = -1
+		l := open(t, "/data", o)
+		create(t, l, "s", shards)
+		before := runtime.NumGoroutine()
+		woken := make([]atomic.Int64, shards)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for id := range streams.ShardID(shards) {
+			for range each {
+				wg.Go(func() {
+					ref := streams.ShardRef{Stream: "s", Shard: id}
+					for from := streams.Sequence(1); l.Wait(ctx, ref, from) == nil; from++ {
+						woken[id].Add(1)
+					}
+				})
+			}
+		}
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - before; n != shards*each {
+			t.Errorf("%d goroutines more, want one for each of %d subscribers", n, shards*each)
+		}
+		res := appendAll(t, l, "s", "a")
+		synctest.Wait()
+		for id := range woken {
+			want := int64(0)
+			if streams.ShardID(id) == res.Placed[0].Shard { //nolint:gosec // Small.
+				want = each
+			}
+			if n := woken[id].Load(); n != want {
+				t.Errorf("shard %d: %d of its subscribers were woken, want %d", id, n, want)
+			}
+		}
+		cancel()
+		wg.Wait()
+		must(t, l.Close())
+	})
 }
 
 // TestIdleLogRests gives the memory of a log in use back once it is idle, and
