@@ -19,6 +19,7 @@ type side struct {
 	store string // key in the set of workers
 	job   turns.Job
 	floor string // name of the row it is compared with
+	to    string // what that is called, if not by its letter
 	each  bool   // by appends, not by bytes
 }
 
@@ -42,11 +43,15 @@ func appendSides() []side {
 		{name: rowG, store: "group", job: small},
 		{name: rowOne, store: "wal 1", job: turns.Job{Writers: 1, Records: 1}, floor: rowF, each: true},
 		{name: rowMany, store: "wal 1", job: small, floor: rowG},
-		{name: rowSpread, store: "wal 1000", job: small, floor: rowMany},
+		{name: rowSpread, store: "wal 1000", job: small, floor: rowMany, to: "1 shard"},
 		{name: "firehosed, 1 writer, 500 x 1 KiB, 1 shard", store: "wal 1", job: turns.Job{Writers: 1, Records: batchSize}, floor: rowD},
 		{name: rowBatch, store: "wal 1", job: batches, floor: rowD},
 		{name: "firehosed, 8 writers, 500 x 1 KiB, 1,000 shards", store: "wal 1000", job: batches, floor: rowD},
 	}
+	const plain = "no encryption"
+	sides = append(sides,
+		side{name: "firehosed, encrypted, 256 writers, 1 KiB, 1 shard", store: "encrypted 1", job: small, floor: rowMany, to: plain},
+		side{name: "firehosed, encrypted, 8 writers, 500 x 1 KiB, 1 shard", store: "encrypted 1", job: batches, floor: rowBatch, to: plain})
 	for _, l := range libraries {
 		sides = append(sides,
 			side{name: l.name + ", 256 writers, 1 KiB", store: l.kind, job: small, floor: rowG},
@@ -70,7 +75,7 @@ func (b *bench) appends(ctx context.Context) (t *table, err error) {
 	t = &table{
 		Name: "appends", Title: "The log as a library: appends, durable when they return",
 		Note: "Each store in a process of its own, loaded in turns by the same loop, whose time and keys are part of all rows. F, D and G are the floors. " +
-			"G is the floor of the table above without HTTP. A ratio compares appends for one writer, and bytes elsewhere; the one of 1,000 shards is to the row with 1 shard. " +
+			"G is the floor of the table above without HTTP. A ratio is to the row named behind the name; it compares appends for one writer, and bytes elsewhere. " +
 			"CPU and allocations are those of the whole process, without the settling after a turn. " + baselineNote,
 	}
 	w := &workers{bench: b, open: map[string]*worker{}}
@@ -123,21 +128,16 @@ func appendRow(s side, got map[string][]turns.Result) row {
 		allocs = append(allocs, float64(r.Allocs)/float64(max(r.Appends, 1)))
 	}
 	name := s.name
-	if s.floor != "" {
-		name += " (to " + shortName(s.floor) + ")"
+	switch {
+	case s.to != "":
+		name += " (to " + s.to + ")"
+	case s.floor != "":
+		name += " (to " + s.floor[:1] + ")"
 	}
 	return row{Name: name, Values: []value{
 		measured("records/s", rate), measured("MB/s", mb), measured("ratio", ratio),
 		measured("p50 ms", p50), measured("p99 ms", p99), measured("CPU µs/record", cpu), measured("allocations/append", allocs),
 	}}
-}
-
-func shortName(rowName string) string {
-	switch rowName {
-	case rowF, rowD, rowG:
-		return rowName[:1]
-	}
-	return "1 shard"
 }
 
 // workers are the stores of a table, started when they are first needed.
@@ -182,7 +182,7 @@ func (w *workers) get(ctx context.Context, store string) (s *worker, err error) 
 	w.open[store] = s
 	// Files that are used again exist only after a while; the code is warm too.
 	warm := turns.Job{For: w.phase / 4, Writers: 1, Records: syncBytes / turns.RecordBytes}
-	if kind == "wal" {
+	if kind == "wal" || kind == "encrypted" {
 		warm = turns.Job{For: time.Minute, Bytes: w.warmLog, Writers: 8, Records: batchSize}
 	}
 	if _, err := s.do(warm); err != nil {

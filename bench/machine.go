@@ -96,7 +96,7 @@ func fileSystem(dir string) string {
 	if err != nil {
 		return "an unknown file system"
 	}
-	best, kind := "", "an unknown file system"
+	best, kind, device := "", "an unknown file system", ""
 	for l := range strings.Lines(string(b)) {
 		f := strings.Fields(l)
 		if len(f) < 3 {
@@ -104,8 +104,12 @@ func fileSystem(dir string) string {
 		}
 		rel, err := filepath.Rel(f[1], dir)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, "../") && len(f[1]) >= len(best) {
-			best, kind = f[1], f[2]
+			best, kind, device = f[1], f[2], filepath.Base(f[0])
 		}
+	}
+	// One without a journal syncs growing files sooner.
+	if journals, err := filepath.Glob("/proc/fs/jbd2/" + device + "-*"); kind == "ext4" && err == nil && len(journals) == 0 {
+		kind += " without a journal"
 	}
 	return kind
 }

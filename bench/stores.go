@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -27,7 +28,8 @@ type storeSpec struct {
 // stores are the kinds of store that a worker can hold. Kinds of other
 // libraries are in the module baselines.
 var stores = map[string]func(storeSpec) (turns.Store, error){
-	"wal":       openWAL,
+	"wal":       func(s storeSpec) (turns.Store, error) { return openWAL(s, wal.Options{}) },
+	"encrypted": openEncrypted,
 	"sync":      openSyncFloor,
 	"dsync":     openDsyncFloor,
 	"group":     openGroupFloor,
@@ -65,8 +67,9 @@ type walStore struct {
 	data *turns.Data
 }
 
-func openWAL(s storeSpec) (turns.Store, error) {
-	l, err := wal.Open(filepath.Join(s.dir, "log"), wal.Options{MinFreeBytes: -1, CheckpointInterval: s.checkpoint})
+func openWAL(s storeSpec, opt wal.Options) (turns.Store, error) {
+	opt.MinFreeBytes, opt.CheckpointInterval = -1, s.checkpoint
+	l, err := wal.Open(filepath.Join(s.dir, "log"), opt)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +77,14 @@ func openWAL(s storeSpec) (turns.Store, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return &walStore{log: l, data: turns.NewData()}, nil
+}
+
+func openEncrypted(s storeSpec) (turns.Store, error) {
+	key, err := wal.NewKey(bytes.Repeat([]byte{1}, wal.KeyBytes))
+	if err != nil {
+		return nil, err
+	}
+	return openWAL(s, wal.Options{Keys: wal.Keys{Current: key}})
 }
 
 func (w *walStore) Writer(_, records int) (func(context.Context, int) error, error) {
