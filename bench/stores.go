@@ -124,9 +124,10 @@ func (w *walStore) Settle() (time.Duration, error) {
 func (w *walStore) Close() error { return w.log.Close() }
 
 const (
-	// loopFile is the size of the files that the floors F and D write round
-	// and round.
+	// loopFile is the size of the file that the floor F writes round and round,
+	// and growFile where that of D starts over, which no turn should come to.
 	loopFile = 64 << 20
+	growFile = 8 << 30
 	// syncBytes is the size of one write of F.
 	syncBytes = 64 << 10
 )
@@ -135,9 +136,9 @@ const (
 // records of an append are one write.
 type loopStore struct {
 	file vfs.File
-	sync bool // after each write; else the file was opened so that writes do
+	size int64 // where it starts over
+	grow bool  // the file is empty at the start of a turn, and writes are durable by themselves
 	at   int64
-	full bool // start over at an empty file
 	data *turns.Data
 }
 
@@ -157,7 +158,7 @@ func openSyncFloor(s storeSpec) (turns.Store, error) {
 	if err := f.Sync(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &loopStore{file: f, sync: true, data: turns.NewData()}, nil
+	return &loopStore{file: f, size: loopFile, data: turns.NewData()}, nil
 }
 
 // openDsyncFloor is D: what "dd bs=1M oflag=dsync" does.
@@ -166,7 +167,7 @@ func openDsyncFloor(s storeSpec) (turns.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loopStore{file: f, full: true, data: turns.NewData()}, nil
+	return &loopStore{file: f, size: growFile, grow: true, data: turns.NewData()}, nil
 }
 
 func (l *loopStore) Writer(w, records int) (func(context.Context, int) error, error) {
@@ -177,23 +178,24 @@ func (l *loopStore) Writer(w, records int) (func(context.Context, int) error, er
 	for i := range records {
 		buf = append(buf, l.data.Record(i)...)
 	}
+	if l.grow {
+		l.at = 0
+		if err := l.file.Truncate(0); err != nil {
+			return nil, err
+		}
+	}
 	return func(context.Context, int) error {
-		if l.at+int64(len(buf)) > loopFile {
+		if l.at+int64(len(buf)) > l.size {
 			l.at = 0
-			if l.full {
-				if err := l.file.Truncate(0); err != nil {
-					return err
-				}
-			}
 		}
 		if _, err := l.file.WriteAt(buf, l.at); err != nil {
 			return err
 		}
 		l.at += int64(len(buf))
-		if l.sync {
-			return l.file.Sync()
+		if l.grow {
+			return nil
 		}
-		return nil
+		return l.file.Sync()
 	}, nil
 }
 
