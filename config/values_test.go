@@ -54,6 +54,7 @@ func TestDefaults(t *testing.T) {
 		"storage.scrub":        {int64(c.Storage.Scrub), int64(4 << 20)},
 		"storage.scrub: 0":     {int64(load(t, "storage: { scrub: 0 }").Storage.Scrub), int64(-1)},
 		"storage.on_damage":    {c.Storage.OnDamage, "error"},
+		"storage.compression":  {c.Storage.Compression, "none"},
 		"storage.min_free":     {int64(c.Storage.MinFree), int64(0)},
 		"storage.min_free: 0":  {int64(load(t, "storage: { min_free: 0 }").Storage.MinFree), int64(-1)},
 		"storage.min_free: 1":  {int64(load(t, "storage: { min_free: 1GB }").Storage.MinFree), int64(1e9)},

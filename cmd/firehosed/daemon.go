@@ -95,8 +95,12 @@ func (n *node) walOptions() wal.Options {
 	if n.cfg.Storage.OnDamage == "skip" {
 		onDamage = wal.SkipDamage
 	}
+	compression := wal.NoCompression
+	if n.cfg.Storage.Compression == "zstd" {
+		compression = wal.Zstd
+	}
 	return wal.Options{
-		ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
+		Compression: compression, ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
 		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), TailBytes: int64(n.cfg.Memory.Log),
 		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,

@@ -106,7 +106,7 @@ func (l *Log) arrivalOf(s *shard, src *source, seq streams.Sequence) (int64, err
 			return 0, err
 		}
 		head, ok := parseHeader(b[:], l.seed)
-		if !ok || head.kind != kindRecords || head.count == 0 {
+		if !ok || !head.isRecords() || head.count == 0 {
 			return 0, &streams.DamageError{File: src.path, From: off, To: src.part.until, Reason: fmt.Sprintf("no frame of this shard at byte %d", off)}
 		}
 		if streams.Sequence(head.seq)+streams.Sequence(head.count) > seq {

@@ -110,6 +110,9 @@ func (l *Log) checkpoint() error {
 	switch {
 	case err == nil:
 		l.stats.checkpointed(l.monotonic())
+		if l.sealedNew.Swap(false) {
+			signal(l.compressNow)
+		}
 	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, errRetry):
 	case isNoSpace(err):
 		l.segmentError(err)

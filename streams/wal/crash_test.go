@@ -49,6 +49,20 @@ func TestCrashEncrypted(t *testing.T) {
 	})
 }
 
+// TestCrashCompressed is TestCrash with sealed segments compressed all the
+// time, half of the histories encrypted as well.
+func TestCrashCompressed(t *testing.T) {
+	seeds(t, *crashSeeds, func(t *testing.T, seed uint64) {
+		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger(), compress: true, encrypt: seed%2 == 0}
+		for range 3 {
+			h.round()
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
 // ledger is what must be found. Guarded by mu while workers run.
 type ledger struct {
 	mu      sync.Mutex
@@ -97,7 +111,7 @@ type history struct {
 	ledger *ledger
 	number atomic.Int64 // of batches
 
-	encrypt bool
+	encrypt, compress bool
 }
 
 // crashDir is two levels below what is there: a start makes both, and both must
@@ -114,6 +128,9 @@ func (h *history) options(fsys *errfs.FS) Options {
 	if h.encrypt {
 		o.Keys.Old = []*Key{testKey(1), testKey(2)}
 		o.Keys.Current = []*Key{nil, testKey(1), testKey(2), testKey(2)}[h.rng.IntN(4)]
+	}
+	if h.compress {
+		o.Compression, o.compressRate = Zstd, -1
 	}
 	return o
 }

@@ -15,6 +15,5 @@
 // damaged bytes are reported by name, never skipped or cut off in silence;
 // files it does not know are moved aside, never removed.
 //
-// It does not compress, encrypt, replicate or repair, and knows nothing of
-// what records contain.
+// It does not replicate, and knows nothing of what records contain.
 package wal

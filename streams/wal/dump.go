@@ -51,6 +51,7 @@ func Dump(ctx context.Context, w io.Writer, path string, opt DumpOptions) error 
 		opt.FS = vfs.OS()
 	}
 	d := &dumper{ctx: ctx, w: bufio.NewWriterSize(w, 64<<10), opt: opt}
+	defer d.codec.close()
 	err := d.path(filepath.Clean(path))
 	if ferr := d.w.Flush(); err == nil {
 		err = ferr
@@ -69,6 +70,8 @@ type dumper struct {
 	seed uint32
 	id   string // hexadecimal, "" if not known
 	keys *keyring
+
+	codec decompressor
 
 	frames, bad int      // of the file at hand
 	key         *dataKey // of the frames at hand, nil if it is not there

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -300,11 +301,14 @@ var kindNames = map[uint8]string{kindGroup: "group", kindRecords: "records", kin
 
 func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
 	name := kindNames[h.kind]
+	if h.isRecords() {
+		name = kindNames[kindRecords]
+	}
 	if name == "" {
 		name = fmt.Sprint(h.kind)
 	}
 	f := []field{{"kind", name}}
-	if h.kind == kindRecords {
+	if h.isRecords() {
 		f = append(f, field{"stream", h.stream}, field{"shard", h.shard}, field{"base", h.seq}, field{"count", h.count}, field{"arrival", stamp(h.time)})
 	} else {
 		f = append(f, field{"group", h.seq}, field{"count", h.count}, field{"written", stamp(h.time)})
@@ -313,17 +317,20 @@ func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
 	if h.encrypted {
 		f = append(f, field{"encrypted", true})
 	}
+	if h.isRecords() && h.kind != kindRecords {
+		f = append(f, field{"compressed", true})
+	}
 	if stale {
 		f = append(f, field{"stale", true})
 	}
 	return d.entry("frame", off, f...)
 }
 
-// opened prints what a whole frame holds that may be encrypted. Offsets are
-// then those that the parts would have without encryption.
+// opened prints what a whole frame holds that may be encrypted and compressed.
+// Offsets are those that the parts would have without.
 func (d *dumper) opened(off int64, h header, b []byte) error {
 	if !h.encrypted {
-		return d.contents(off+headerBytes, &h, b[headerBytes:])
+		return d.unpacked(off, h, b)
 	}
 	if d.key == nil {
 		return d.entry("contents", off+headerBytes, field{"error", "encrypted, and the key is not there"})
@@ -334,7 +341,20 @@ func (d *dumper) opened(off int64, h header, b []byte) error {
 		return d.entry("contents", off+headerBytes, field{"error", "encrypted bytes were altered"})
 	}
 	h.length -= encryptionBytes
-	return d.contents(off+headerBytes, &h, plain[headerBytes:headerBytes+h.length])
+	return d.unpacked(off, h, plain[:headerBytes+h.length])
+}
+
+func (d *dumper) unpacked(off int64, h header, b []byte) error {
+	if h.isRecords() && h.kind != kindRecords {
+		plain, ok := d.codec.decompress(b, nil)
+		if !ok {
+			d.bad++
+			return d.entry("contents", off+headerBytes, field{"error", "compressed bytes are not what was written"})
+		}
+		h.kind, h.length = kindRecords, binary.LittleEndian.Uint32(plain[4:])
+		b = plain[:headerBytes+h.length]
+	}
+	return d.contents(off+headerBytes, &h, b[headerBytes:])
 }
 
 // contents prints what a whole frame holds.

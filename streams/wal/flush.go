@@ -405,6 +405,7 @@ func (l *Log) sealSegment(s *shard, seg *segment) error {
 	s.mu.Lock()
 	seg.sealed = true
 	s.mu.Unlock()
+	l.sealedNew.Store(true)
 	return nil
 }
 

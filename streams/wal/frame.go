@@ -40,7 +40,7 @@ func checksum(seed uint32, b []byte) uint32 { return crc32.Update(seed, castagno
 
 // header is the fixed part of a frame.
 type header struct {
-	kind      uint8
+	kind      uint8  // with kindCompressed
 	encrypted bool   // the body is encrypted
 	length    uint32 // of the body as it is stored, without padding
 	bodyCRC   uint32
@@ -50,6 +50,9 @@ type header struct {
 	shard     uint32
 	count     uint32 // of records or entries
 }
+
+// isRecords reports whether the frame has records, compressed or not.
+func (h *header) isRecords() bool { return h.kind&^kindCompressed == kindRecords }
 
 // put writes h and its checksum to b[:headerBytes].
 func (h *header) put(b []byte, seed uint32) {
@@ -224,6 +227,9 @@ func (f *frame) next() streams.Sequence { return f.base + streams.Sequence(f.cou
 
 // encrypted reports whether the body is encrypted still.
 func (f *frame) encrypted() bool { return f.buf[3]&kindEncrypted != 0 }
+
+// compressed reports whether the body is compressed still.
+func (f *frame) compressed() bool { return f.buf[3]&kindCompressed != 0 }
 
 func (f *frame) body() []byte {
 	return f.buf[headerBytes : headerBytes+int(binary.LittleEndian.Uint32(f.buf[4:]))]

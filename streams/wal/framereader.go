@@ -28,8 +28,11 @@ type frameReader struct {
 	until    int64 // how far it is wanted at once
 	chunk    int   // how much to read at a time after that
 	buf      []byte
-	head     header   // of the frame that next returned last
-	key      *dataKey // of the segment, once it was needed
+	head     header // of the frame that next returned last
+
+	plain      []byte   // for frames that were compressed
+	plainChunk int      // how much of that to take at a time
+	key        *dataKey // of the segment, once it was needed
 }
 
 // next returns the next frame with a good header, without its body checked.
@@ -42,7 +45,7 @@ func (r *frameReader) next() (frame, error) {
 		return frame{}, err
 	}
 	h, ok := parseHeader(r.buf, r.l.seed)
-	if !ok || h.kind != kindRecords || h.encrypted == r.seg.key.none() || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
+	if !ok || !h.isRecords() || h.encrypted == r.seg.key.none() || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
 		int64(h.size()) > r.end-r.off {
 		return frame{}, &streams.DamageError{
 			File: r.path, From: r.off, To: r.end,
@@ -76,13 +79,37 @@ func (r *frameReader) skip(bad *streams.DamageError) (streams.Sequence, bool) {
 	return streams.Sequence(h.seq), ok
 }
 
-// check verifies the body of the frame that next returned last, and decrypts
-// it.
+// check verifies the body of the frame that next returned last, and makes it
+// readable.
 func (r *frameReader) check(f *frame) error {
 	if !bodyOK(f.buf, r.head, r.l.seed) {
 		return r.damage(f, "checksum does not match")
 	}
-	return r.decrypt(f)
+	return r.open(f)
+}
+
+// open makes the body of the frame that next returned last readable: it decrypts
+// and decompresses it.
+func (r *frameReader) open(f *frame) error {
+	if err := r.decrypt(f); err != nil || !f.compressed() {
+		return err
+	}
+	buf, ok := r.l.codec.decompress(f.buf, r.room)
+	if !ok {
+		return r.damage(f, "compressed bytes are not what was written")
+	}
+	f.buf = buf
+	return nil
+}
+
+// room returns memory for a plain frame.
+func (r *frameReader) room(n int) []byte {
+	if n > len(r.plain) {
+		r.plain = make([]byte, max(n, r.plainChunk))
+	}
+	b := r.plain[:n]
+	r.plain = r.plain[n:]
+	return b
 }
 
 // decrypt makes the body of the frame that next returned last readable, if it is

@@ -165,7 +165,7 @@ func (l *Log) scanTime(s *shard, seg *segment, next streams.Sequence, path strin
 			return next, -1, nil
 		}
 		if f.arrival < t {
-			if err := r.decrypt(&f); err != nil && !errors.As(err, &bad) {
+			if err := r.open(&f); err != nil && !errors.As(err, &bad) {
 				return 0, 0, err
 			}
 		}

@@ -76,7 +76,7 @@ func (l *Log) loadIndex(s *shard, seg *segment) error {
 	s.mu.Unlock()
 	l.indexes.drop(victims)
 	if rewrite {
-		l.rewriteFooter(path, footer, b.index.end)
+		l.rewriteFooter(seg, path, footer, b.index.end)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, si
 		}
 		b.index.end = at
 		b.index.add(&shape, fr.base, len(fr.buf), fr.arrival, b.payload)
-		err = r.decrypt(&fr)
+		err = r.open(&fr)
 		if err != nil && !errors.As(err, &bad) {
 			return b, err
 		}
@@ -178,7 +178,7 @@ func (l *Log) nextFrame(f io.ReaderAt, s *shard, off, end int64, next streams.Se
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
 		for i := 0; i+headerBytes <= n; i += 8 {
 			h, ok := parseHeader(buf[i:n], l.seed)
-			if ok && h.kind == kindRecords && h.stream == s.st.id && h.shard == uint32(s.id) && h.seq >= uint64(next) {
+			if ok && h.isRecords() && h.stream == s.st.id && h.shard == uint32(s.id) && h.seq >= uint64(next) {
 				return off + int64(i)
 			}
 		}
@@ -192,7 +192,12 @@ func (l *Log) nextFrame(f io.ReaderAt, s *shard, off, end int64, next streams.Se
 
 // rewriteFooter gives a sealed segment its index back. Failing that, it is
 // built again next time.
-func (l *Log) rewriteFooter(path string, footer []byte, at int64) {
+func (l *Log) rewriteFooter(seg *segment, path string, footer []byte, at int64) {
+	l.replacing.Lock()
+	defer l.replacing.Unlock()
+	if seg.replaced.Load() {
+		return // by a file that is whole
+	}
 	log := l.opt.Logger.With("file", path)
 	f, err := l.opt.FS.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

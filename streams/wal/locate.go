@@ -154,6 +154,11 @@ func (l *Log) openToRead(s *shard, seg *segment, path string, open bool) (*handl
 		}
 		return nil, errMovedFile
 	}
+	if err == nil && seg.replaced.Load() {
+		// Perhaps this is the new file, and what is known is of the old one.
+		l.files.release(h)
+		return nil, errMovedFile
+	}
 	return h, err
 }
 
@@ -170,6 +175,7 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 	}
 	defer l.files.release(h)
 	r := frameReader{l: l, s: s, seg: src.seg, f: h, path: src.path, off: src.part.off, until: src.part.until, end: src.end, chunk: minChunk}
+	r.plainChunk = int(min(c.left.Bytes+c.left.Bytes/8, maxChunk))
 	c.expect(src.part.records)
 	for {
 		if c.left.Records <= 0 {

@@ -54,7 +54,11 @@ type Log struct {
 
 	journalDamage []*streams.DamageError // met by this start
 	rebuilt       *rebuilt               // if no snapshot could be read
+	codec         decompressor
 
+	compressed compressions
+
+	replacing    sync.Mutex   // held while a sealed segment gets other bytes
 	reshape      sync.Mutex   // one change of streams at a time
 	checkpointMu sync.Mutex   // one checkpoint at a time
 	expires      int64        // Unix ms of what retention lets go next, -1 for nothing; guarded by checkpointMu
@@ -62,6 +66,7 @@ type Log struct {
 
 	tailBytes atomic.Int64 // durable bytes that wait for their segments
 	armed     atomic.Bool  // a checkpoint is due when the interval is over
+	sealedNew atomic.Bool  // segments were sealed since the compressor was told
 	started   time.Time
 
 	mu              sync.RWMutex
@@ -90,7 +95,7 @@ type Log struct {
 	dirs      map[string]struct{} // stream directories that exist
 	dirtyDirs map[string]struct{} // directories to sync
 
-	work, flush, arm, checkpointNow, retainNow, removeMore chan struct{}
+	work, flush, arm, checkpointNow, retainNow, removeMore, compressNow chan struct{}
 
 	failedC    chan struct{} // closed with failed
 	stop       chan struct{} // closed by Close, when nothing is appended any more
@@ -128,6 +133,10 @@ func Open(dir string, opt Options) (*Log, error) {
 		l.running.Add(1)
 		go l.scrubLoop()
 	}
+	if l.opt.Compression != NoCompression {
+		l.running.Add(1)
+		go l.compressLoop()
+	}
 	l.mu.RLock()
 	replayed := len(l.touched) > 0 || l.changed
 	l.mu.RUnlock()
@@ -151,8 +160,8 @@ func openIdle(dir string, opt Options) (*Log, error) {
 		dirs: make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
 		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
 		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
-		removeMore: make(chan struct{}, 1),
-		failedC:    make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
+		removeMore: make(chan struct{}, 1), compressNow: make(chan struct{}, 1),
+		failedC: make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
 	}
 	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {
 		l.fail(fmt.Errorf("segment: %w", err))
@@ -408,6 +417,7 @@ func (l *Log) Close() error {
 	}
 	l.mu.RUnlock()
 	l.files.closeAll()
+	l.codec.close()
 	errs = append(errs, l.journal.close(), l.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close log %s: %w", l.dir, err)

@@ -56,6 +56,14 @@ type Options struct {
 	// Keys encrypt the files. Default: no encryption.
 	Keys Keys
 
+	// Compression says whether sealed segments are compressed, in the background.
+	// It can be changed at any start: what is compressed stays so and is read, what
+	// is not is compressed. Default: NoCompression.
+	Compression Compression
+	// compressRate is how many bytes are read for that in a second. Default 32 MiB;
+	// negative as fast as it goes, for tests.
+	compressRate int64
+
 	// largeBytes is from where on an append is written to the journal from its own
 	// memory, in whole blocks, instead of being copied together with others.
 	// Default 64 KiB; for tests.

@@ -35,6 +35,9 @@ func (l *Log) recover() error {
 			return err
 		}
 	}
+	if err := l.dropCompressed(); err != nil {
+		return err
+	}
 	r := &recovery{l: l, lists: make(map[string][]fs.DirEntry)}
 	if err := r.loadSnapshot(); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
@@ -46,12 +47,13 @@ type pacer struct {
 	l    *Log
 	rate int64 // bytes per second, 0 for as fast as it goes
 	owed int64
+	done *atomic.Int64 // counts the bytes
 }
 
 // pay accounts for n bytes, and waits when a quarter of a second's worth was
 // done. errStopped when the log closes.
 func (p *pacer) pay(n int64) error {
-	p.l.losses.scrubbed.Add(n)
+	p.done.Add(n)
 	if p.owed += n; p.rate == 0 || p.owed < p.rate/4 {
 		select {
 		case <-p.l.stop:
@@ -74,15 +76,8 @@ func (p *pacer) pay(n int64) error {
 // scrub does one pass over the segments that are sealed when it comes to their
 // shard.
 func (l *Log) scrub(p *pacer) error {
-	l.mu.RLock()
-	var shards []*shard
-	for _, st := range l.byID {
-		for _, s := range st.shards {
-			shards = append(shards, s)
-		}
-	}
-	l.mu.RUnlock()
-	for _, s := range shards {
+	p.done = &l.losses.scrubbed
+	for _, s := range l.allShards() {
 		s.mu.Lock()
 		segs := s.segs
 		s.mu.Unlock()

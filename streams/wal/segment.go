@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/firehosed/firehosed/streams"
 )
@@ -44,7 +45,10 @@ type segment struct {
 	full        bool // open, but no more records go in
 	created     bool // the file has its header
 	cut         bool // the file ends at size
+	settled     bool // compressed, or not to be
 	index       *index
+
+	replaced atomic.Bool // another file has its name, and another segment its place
 
 	known       string // what path returned last
 	knownSealed bool   // and when
@@ -58,6 +62,7 @@ type segmentMeta struct {
 	base   uint64
 	made   int64 // Unix ms
 	key    KeyID // of the master key, zero if the frames are not encrypted
+	codec  uint32
 }
 
 func (m *segmentMeta) put(b []byte, seed uint32) {
@@ -72,6 +77,7 @@ func (m *segmentMeta) put(b []byte, seed uint32) {
 	le.PutUint64(b[48:], m.base)
 	le.PutUint64(b[56:], uint64(m.made))
 	copy(b[64:72], m.key[:])
+	le.PutUint32(b[12:], m.codec)
 	le.PutUint32(b[124:], checksum(seed, b[:124]))
 }
 
@@ -85,7 +91,7 @@ func parseSegmentHead(b []byte, seed uint32) (m segmentMeta, ok bool) {
 	}
 	m = segmentMeta{
 		stream: le.Uint64(b[32:]), shard: le.Uint32(b[40:]),
-		base: le.Uint64(b[48:]), made: int64(le.Uint64(b[56:])),
+		base: le.Uint64(b[48:]), made: int64(le.Uint64(b[56:])), codec: le.Uint32(b[12:]),
 	}
 	copy(m.logID[:], b[16:32])
 	copy(m.key[:], b[64:72])

@@ -41,9 +41,12 @@ type Stats struct {
 	ScrubbedBytes int64 // read in the background and compared with their checksums
 	ScrubDamage   int64 // damaged places in that
 	ScrubPasses   int64 // over all sealed segments
-	OpenFiles     int
-	Streams       int
-	Shards        int
+	// Compressed counts the segments that were compressed, CompressedFrom and
+	// CompressedTo the bytes of their files before and after.
+	Compressed, CompressedFrom, CompressedTo int64
+	OpenFiles                                int
+	Streams                                  int
+	Shards                                   int
 }
 
 type counters struct {
@@ -107,6 +110,7 @@ func (l *Log) Stats() Stats {
 		Checkpoints: c.checkpoints.Load(), TailBytes: l.tailBytes.Load(), DiskFree: l.space.free.Load(),
 		DamageFound: l.losses.found.Load(), DamagedReads: l.losses.reads.Load(), Skipped: l.losses.skipped.Load(),
 		ScrubbedBytes: l.losses.scrubbed.Load(), ScrubDamage: l.losses.scrubDamage.Load(), ScrubPasses: l.losses.passes.Load(),
+		Compressed: l.compressed.segments.Load(), CompressedFrom: l.compressed.before.Load(), CompressedTo: l.compressed.after.Load(),
 		Full: l.space.isFull(), ClockJumped: l.clock.jumped.Load(),
 	}
 	for i := range c.latency {

@@ -106,7 +106,7 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 		var bad *streams.DamageError
 		if err == nil {
 			padded = allZero(stored[headerBytes+len(fr.body()):])
-			if fr.encrypted() {
+			if fr.encrypted() { // in place, otherwise
 				fr.buf = slices.Clone(stored)
 			}
 			if err = r.check(&fr); err == nil {
