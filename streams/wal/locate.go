@@ -29,7 +29,7 @@ type source struct {
 func (l *Log) locate(s *shard, seq streams.Sequence, limit streams.Limit) source {
 	s.mu.Lock()
 	var victims []*indexOwner
-	src := s.locate(seq)
+	src := s.locate(seq, limit)
 	if src.seg != nil && src.seg.index != nil {
 		src.part, src.end, src.known = src.seg.index.extent(src.seg, seq, limit), src.seg.size, true
 		victims = l.indexes.touch(s, src.seg)
@@ -39,7 +39,7 @@ func (l *Log) locate(s *shard, seq streams.Sequence, limit streams.Limit) source
 	return src
 }
 
-func (s *shard) locate(seq streams.Sequence) source {
+func (s *shard) locate(seq streams.Sequence, limit streams.Limit) source {
 	for i := range s.damage {
 		if d := &s.damage[i]; seq >= d.from && seq < d.to {
 			return source{hole: d}
@@ -54,8 +54,9 @@ func (s *shard) locate(seq streams.Sequence) source {
 	if len(s.tail) > 0 && seq >= s.tail[0].base {
 		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
 		if i < len(s.tail) {
-			keep(s.tail[i:])
-			return source{tail: s.tail[i:]}
+			tail := s.tail[i : i+pageFrames(s.tail[i:], seq, limit)]
+			keep(tail)
+			return source{tail: tail}
 		}
 	}
 	if i := s.segmentOf(seq); i < len(s.segs) {
@@ -220,6 +221,24 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 			return false, nil
 		}
 	}
+}
+
+// pageFrames returns how many frames a page with limit needs that begins at seq,
+// in the first of them: all that it takes records from, and the one that tells
+// how old the next record is.
+func pageFrames(tail []frame, seq streams.Sequence, limit streams.Limit) int {
+	records, bytes := 0, int64(0)
+	for i := range tail {
+		f := &tail[i]
+		if records > limit.Records || bytes > limit.Bytes {
+			return i
+		}
+		if i > 0 || f.base >= seq { // of the first some may be before seq
+			records += int(f.count)
+			bytes += f.payload
+		}
+	}
+	return len(tail)
 }
 
 // tailRecords tells about how many records of a tail at and after seq a page
