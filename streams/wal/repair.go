@@ -3,6 +3,7 @@ package wal
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -528,7 +529,7 @@ func (r *repairer) rewriteFrames(d *damagedFile, f writerAt) error {
 		if shape.first < 0 {
 			shape.first = fr.arrival
 		}
-		clear(fr.buf[headerBytes+len(fr.body()):]) // padding, which no checksum covers
+		clear(stored[headerBytes+binary.LittleEndian.Uint32(stored[4:]):]) // padding, which no checksum covers
 		if _, err := f.WriteAt(stored, shape.index.end); err != nil {
 			return err
 		}
