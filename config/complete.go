@@ -24,6 +24,9 @@ func (c *Config) complete() {
 	if c.Storage.PageCache == 0 {
 		c.Storage.PageCache = -1
 	}
+	if c.Storage.Ballast == 0 && c.Given("storage.ballast") {
+		c.Storage.Ballast = -1
+	}
 	c.API.Limits.complete()
 	for _, s := range c.Streams {
 		s.Limits.complete()

@@ -114,6 +114,10 @@ type Storage struct {
 	// clients try again; reads, delivery and retention go on. 0 means that only a full disk
 	// refuses.
 	MinFree Bytes `key:"min_free" range:"0B..1PiB" otherwise:"the larger of 1GiB and 2 % of the disk, but at most 10 % of it"` // 0 if not given, -1 for 0 in the file
+	// Size of a file that holds nothing and is removed when the disk is full to the last
+	// byte: deliveries, checkpoints and a restart then have its space, while records are
+	// refused until it could be made again. 0 means none.
+	Ballast Bytes `key:"ballast" range:"0B..64GiB" otherwise:"64MiB, but at most 1/32 of the disk"` // 0 if not given, -1 for 0 in the file
 	// How much is read in a second, once a day, to compare what rests on the disk with its
 	// checksums. Damage is logged and counted. 0 turns it off.
 	Scrub Bytes `key:"scrub" default:"4MiB" range:"0B..1GiB"` // -1 for 0 in the file

@@ -57,6 +57,8 @@ func TestDefaults(t *testing.T) {
 		"storage.compression":  {c.Storage.Compression, "none"},
 		"storage.min_free":     {int64(c.Storage.MinFree), int64(0)},
 		"storage.min_free: 0":  {int64(load(t, "storage: { min_free: 0 }").Storage.MinFree), int64(-1)},
+		"storage.ballast":      {int64(c.Storage.Ballast), int64(0)},
+		"storage.ballast: 0":   {int64(load(t, "storage: { ballast: 0 }").Storage.Ballast), int64(-1)},
 		"storage.min_free: 1":  {int64(load(t, "storage: { min_free: 1GB }").Storage.MinFree), int64(1e9)},
 		"storage.page_cache":   {int64(c.Storage.PageCache), int64(256 << 20)},
 		"storage.page_cache 0": {int64(load(t, "storage: { page_cache: 0 }").Storage.PageCache), int64(-1)},

@@ -154,8 +154,9 @@ func TestFullDisk(t *testing.T) {
 func testFullDisk(t *testing.T, disk, minFree string, leave int64) {
 	rng := random(t)
 	out := filepath.Join(t.TempDir(), "out")
+	// Without a ballast, which whoever fills the disk would take anyway.
 	d := harness.Run(t, harness.Settings{
-		DataDir: filepath.Join(disk, "data"), MinFree: minFree, Storage: ", segment_size: 1MiB, journal_size: 4MiB",
+		DataDir: filepath.Join(disk, "data"), MinFree: minFree, Storage: ", segment_size: 1MiB, journal_size: 4MiB, ballast: 0",
 		Body: fmt.Sprintf(`
 streams: { first: {} }
 delivery_streams:

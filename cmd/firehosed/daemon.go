@@ -102,7 +102,7 @@ func (n *node) walOptions() wal.Options {
 	return wal.Options{
 		Compression: compression, ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
 		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
-		MinFreeBytes: int64(n.cfg.Storage.MinFree), TailBytes: int64(n.cfg.Memory.Log),
+		MinFreeBytes: int64(n.cfg.Storage.MinFree), BallastBytes: int64(n.cfg.Storage.Ballast), TailBytes: int64(n.cfg.Memory.Log),
 		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,
 	}
 }

@@ -65,6 +65,8 @@ var logGauges = []gauge[wal.Stats]{
 	{"log_journal_bytes", "Bytes in the journal since the last checkpoint; what a start has to replay.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.JournalBytes) }},
 	{"log_tail_bytes", "Durable records in memory that wait for their segment.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.TailBytes) }},
 	{"log_disk_free_bytes", "Free space of the data directory.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.DiskFree) }},
+	{"log_disk_low", "1 if less than a tenth of the disk is free.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.DiskLow) }},
+	{"log_ballast_bytes", "Space kept for a full disk, 0 while it is in use.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.Ballast) }},
 	{"log_full", "1 if records are refused because the disk is full.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.Full) }},
 	{"log_read_only", "1 if a failed write stopped the log.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.ReadOnly) }},
 	{"log_clock_jumped", "1 if the clock jumped: nothing expires by it until it was steady for a day.", prometheus.GaugeValue, func(s wal.Stats) float64 { return truth(s.ClockJumped) }},

@@ -28,6 +28,9 @@ func (f osFile) Sync() error { return syncFile(f.File) }
 // StartWriteback implements WritebackStarter.
 func (f osFile) StartWriteback(off, n int64) { startWriteback(f.File, off, n) }
 
+// Allocate implements Allocator.
+func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }
+
 // DropCache implements CacheDropper.
 func (f osFile) DropCache(off, n int64) { dropCache(f.File, off, n) }
 

@@ -58,6 +58,33 @@ func dropCache(f *os.File, off, n int64) {
 	}) // a hint: whether it is taken shows in nothing but time
 }
 
+// allocate takes the space of a file, as far as the file system can do that
+// without writing.
+func allocate(f *os.File, size int64) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = c.Control(func(fd uintptr) {
+		for {
+			serr = unix.Fallocate(int(fd), 0, 0, size)
+			if !errors.Is(serr, unix.EINTR) {
+				return
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: os.ErrClosed}
+	case errors.Is(serr, unix.EOPNOTSUPP), errors.Is(serr, unix.ENOSYS):
+		return errors.ErrUnsupported
+	case serr != nil:
+		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: serr}
+	}
+	return nil
+}
+
 // setDirect has writes go past the page cache, or through it again, and reports
 // whether the file system does so.
 func setDirect(f *os.File, on bool) bool {

@@ -2,7 +2,10 @@
 
 package vfs
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 func syncFile(f *os.File) error { return f.Sync() }
 
@@ -11,6 +14,9 @@ func startWriteback(*os.File, int64, int64) {}
 
 // dropCache is a hint as well.
 func dropCache(*os.File, int64, int64) {}
+
+// allocate is for Linux only.
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }
 
 // setDirect is for Linux only.
 func setDirect(*os.File, bool) bool { return false }

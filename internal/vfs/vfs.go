@@ -7,6 +7,7 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"unsafe"
@@ -66,6 +67,21 @@ func DropCache(f File, off, n int64) {
 	if d, ok := f.(CacheDropper); ok {
 		d.DropCache(off, n)
 	}
+}
+
+// Allocator is a File that can take space of the disk without writing to it.
+type Allocator interface {
+	// Allocate makes an empty file size bytes long, of zeros whose space is
+	// taken. It gives ENOSPC, or errors.ErrUnsupported where that cannot be had.
+	Allocate(size int64) error
+}
+
+// Allocate is f's own, if it has one, or errors.ErrUnsupported.
+func Allocate(f File, size int64) error {
+	if a, ok := f.(Allocator); ok {
+		return a.Allocate(size)
+	}
+	return errors.ErrUnsupported
 }
 
 // VectorWriter is a File that writes several buffers with one operation, one

@@ -49,6 +49,10 @@ func (l *Log) keepLoop() {
 		}
 	}
 	next(l.retain())
+	l.makeBallast()
+	l.mu.Lock()
+	_ = l.space.check(l) // for whoever asks before the first append
+	l.mu.Unlock()
 	for {
 		select {
 		case <-l.arm:
@@ -61,6 +65,9 @@ func (l *Log) keepLoop() {
 			continue
 		case <-l.retainNow:
 			next(l.retain())
+			continue
+		case <-l.ballastNow:
+			l.makeBallast()
 			continue
 		case <-l.removeMore:
 			if more, _ := l.removeSome(); more { // an error ends the log
@@ -107,6 +114,9 @@ func (l *Log) rest() {
 // and a new snapshot, and gives the journal files before it back.
 func (l *Log) checkpoint() error {
 	err := l.checkpointOnce()
+	if isNoSpace(err) && l.dropBallast() {
+		err = l.checkpointOnce()
+	}
 	switch {
 	case err == nil:
 		l.stats.checkpointed(l.monotonic())

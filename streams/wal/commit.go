@@ -267,6 +267,9 @@ func (l *Log) commit(mark bool) bool {
 	}
 	records := slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.frames) > 0 })
 	err := l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
+	if errors.Is(err, errNoSpace) && !records && l.dropBallast() {
+		err = l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
+	}
 	took := l.monotonic() - start
 	switch {
 	case errors.Is(err, errNoSpace):

@@ -132,6 +132,9 @@ func (h *history) options(fsys *errfs.FS) Options {
 	if h.compress {
 		o.Compression, o.compressRate = Zstd, -1
 	}
+	if h.rng.IntN(4) == 0 {
+		o.BallastBytes = 32 << 10
+	}
 	return o
 }
 

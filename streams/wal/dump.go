@@ -217,7 +217,7 @@ func (d *dumper) dir(dir string) error {
 		switch {
 		case e.IsDir():
 			err = d.dir(path)
-		case e.Name() == lockFile:
+		case e.Name() == lockFile, strings.HasPrefix(e.Name(), ballastFile): // they hold nothing
 			continue
 		default:
 			err = d.file(path)

@@ -134,6 +134,10 @@ func (l *Log) segmentError(err error) {
 	l.mu.Lock()
 	l.space.full(l)
 	l.mu.Unlock()
+	if l.dropBallast() {
+		l.dirty(true) // with its room
+		return
+	}
 	l.opt.Logger.Error("segment: the disk is full; appends are refused until there is space", "error", err)
 }
 

@@ -48,6 +48,7 @@ type Log struct {
 	state   keyed
 	losses  losses
 	space   space
+	ballast ballast
 	clock   retentionClock
 
 	removals removals
@@ -95,7 +96,7 @@ type Log struct {
 	dirs      map[string]struct{} // stream directories that exist
 	dirtyDirs map[string]struct{} // directories to sync
 
-	work, flush, arm, checkpointNow, retainNow, removeMore, compressNow chan struct{}
+	work, flush, arm, checkpointNow, retainNow, removeMore, compressNow, ballastNow chan struct{}
 
 	failedC    chan struct{} // closed with failed
 	stop       chan struct{} // closed by Close, when nothing is appended any more
@@ -147,8 +148,17 @@ func Open(dir string, opt Options) (*Log, error) {
 }
 
 // openIdle opens a log as Open does, without what goes on in the background:
-// nothing can be appended, and nothing changes but by calls.
+// nothing can be appended, and nothing changes but by calls. On a disk without
+// any space it takes that of the ballast.
 func openIdle(dir string, opt Options) (*Log, error) {
+	l, err := openOnce(dir, opt)
+	if errors.Is(err, errBallast) {
+		return openOnce(dir, opt)
+	}
+	return l, err
+}
+
+func openOnce(dir string, opt Options) (*Log, error) {
 	opt = opt.withDefaults()
 	if err := opt.validate(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
@@ -160,7 +170,7 @@ func openIdle(dir string, opt Options) (*Log, error) {
 		dirs: make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
 		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
 		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
-		removeMore: make(chan struct{}, 1), compressNow: make(chan struct{}, 1),
+		removeMore: make(chan struct{}, 1), compressNow: make(chan struct{}, 1), ballastNow: make(chan struct{}, 1),
 		failedC: make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
 	}
 	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {
@@ -187,6 +197,9 @@ func openIdle(dir string, opt Options) (*Log, error) {
 	l.mu.Unlock()
 	if err := l.start(); err != nil {
 		l.files.closeAll()
+		if isNoSpace(err) && l.dropBallast() {
+			err = errors.Join(err, errBallast)
+		}
 		return nil, fmt.Errorf("open log %s: %w", dir, errors.Join(err, l.journal.close(), lock.Close()))
 	}
 	return l, nil
@@ -200,6 +213,9 @@ func (l *Log) start() error {
 	l.journal = journal{
 		fsys: l.opt.FS, dir: filepath.Join(l.dir, journalDir), seed: l.seed, logID: l.id, key: l.keys.newFiles(), bytes: l.opt.JournalBytes,
 		maxSpares: int(min(2*l.opt.CheckpointBytes/l.opt.JournalBytes+1, 64)),
+	}
+	if err := l.findBallast(); err != nil {
+		return err
 	}
 	return l.recover()
 }

@@ -45,6 +45,11 @@ type Options struct {
 	// (0): the larger of 1 GiB and 2 % of the disk, but at most 10 % of it.
 	// Negative: only a disk without any space refuses.
 	MinFreeBytes int64
+	// BallastBytes is the size of a file that only takes space, and is removed
+	// when a write finds the disk full: state, checkpoints and a start then have
+	// room, while appends get ErrFull until it could be made again. Default (0):
+	// 64 MiB, but at most 1/32 of the disk. Negative: none.
+	BallastBytes int64
 	// CacheBytes is how much of what was written to segments last is left in the
 	// system's page cache, for readers that are behind what waits in memory.
 	// Default 256 MiB; negative: all of it, as far as the system keeps it.

@@ -42,6 +42,23 @@ type space struct {
 	since   atomic.Int64 // bytes written since
 	free    atomic.Int64
 	refuse  atomic.Bool
+	low     atomic.Bool
+}
+
+// lowShare is the part of the disk below which little is free, which is worth
+// a warning; lowAgain is when there is enough again.
+const (
+	lowShare = 0.10
+	lowAgain = 0.12
+)
+
+// minFree is the least space that must be free to take records.
+func (l *Log) minFree(total int64) int64 {
+	n := l.opt.MinFreeBytes
+	if n == 0 {
+		n = min(max(1<<30, total/50), total/10)
+	}
+	return max(n, 1)
 }
 
 func (p *space) isFull() bool { return p.refuse.Load() }
@@ -71,16 +88,17 @@ func (p *space) check(l *Log) error {
 	p.asked, p.known = now, true
 	p.since.Store(0)
 	p.free.Store(free)
-	p.minimum = l.opt.MinFreeBytes
-	if p.minimum == 0 {
-		p.minimum = min(max(1<<30, total/50), total/10)
-	}
+	p.noteLow(l, free, total)
+	p.minimum = l.minFree(total) + l.ballast.missing()
 	was := p.refuse.Load()
-	full := free < max(p.minimum, 1)
+	full := free < p.minimum
 	p.refuse.Store(full)
+	if !full && l.ballast.missing() > 0 {
+		signal(l.ballastNow)
+	}
 	switch {
 	case full && !was:
-		l.opt.Logger.Error("disk: too little space; appends are refused until there is more", "free", free, "minimum", max(p.minimum, 1))
+		l.opt.Logger.Error("disk: too little space; appends are refused until there is more", "free", free, "minimum", p.minimum)
 	case was && !full:
 		l.opt.Logger.Info("disk: there is space again", "free", free)
 		signal(l.flush)
@@ -90,7 +108,21 @@ func (p *space) check(l *Log) error {
 
 func (p *space) verdict() error {
 	if p.refuse.Load() {
-		return fmt.Errorf("%w: %d bytes are free, %d must be", streams.ErrFull, p.free.Load(), max(p.minimum, 1))
+		return fmt.Errorf("%w: %d bytes are free, %d must be", streams.ErrFull, p.free.Load(), p.minimum)
 	}
 	return nil
+}
+
+// noteLow warns once when little is free, long before appends are refused.
+func (p *space) noteLow(l *Log, free, total int64) {
+	was := p.low.Load()
+	low := float64(free) < lowShare*float64(total) || was && float64(free) < lowAgain*float64(total)
+	p.low.Store(low)
+	switch {
+	case low && !was:
+		l.opt.Logger.Warn("disk: less than a tenth of it is free; appends are refused when too little is left",
+			"free", free, "total", total, "refused_below", l.minFree(total))
+	case was && !low:
+		l.opt.Logger.Info("disk: there is enough space again", "free", free, "total", total)
+	}
 }

@@ -31,6 +31,8 @@ type Stats struct {
 	JournalBytes  int64 // written since the last checkpoint
 	TailBytes     int64 // durable records waiting in memory for their segment
 	DiskFree      int64 // as of the last look, 0 before the first
+	DiskLow       bool  // less than a tenth of the disk is free
+	Ballast       int64 // bytes that are kept for a full disk; 0 while they are in use
 	Full          bool  // appends get ErrFull
 	ReadOnly      bool  // appends get ErrReadOnly
 	ClockJumped   bool  // nothing expires by the wall clock until it was steady for a day
@@ -97,7 +99,7 @@ func (c *counters) checkpointed(now time.Duration) {
 // called for every scrape of metrics.
 func (l *Log) Stats() Stats {
 	c := &l.stats
-	if l.space.isFull() {
+	if l.space.isFull() || l.space.low.Load() {
 		// Whoever asks whether records are taken may be why nobody sends any.
 		l.mu.Lock()
 		_ = l.space.check(l)
@@ -111,6 +113,7 @@ func (l *Log) Stats() Stats {
 		DamageFound: l.losses.found.Load(), DamagedReads: l.losses.reads.Load(), Skipped: l.losses.skipped.Load(),
 		ScrubbedBytes: l.losses.scrubbed.Load(), ScrubDamage: l.losses.scrubDamage.Load(), ScrubPasses: l.losses.passes.Load(),
 		Compressed: l.compressed.segments.Load(), CompressedFrom: l.compressed.before.Load(), CompressedTo: l.compressed.after.Load(),
+		DiskLow: l.space.low.Load(), Ballast: l.ballast.has(),
 		Full: l.space.isFull(), ClockJumped: l.clock.jumped.Load(),
 	}
 	for i := range c.latency {
