@@ -46,12 +46,12 @@ func fill(t *testing.T, fsys vfs.FS, path string) {
 	must(t, f.Close())
 }
 
-// steps is a clock that moves on with every look, so that free space is asked
-// for each time.
+// steps is a monotonic clock that moves on with every look, so that free space
+// is asked for each time. The wall clock stands, so that nothing expires.
 func steps(o *Options) {
 	var clock atomic.Int64
 	o.Monotonic = func() time.Duration { return time.Duration(clock.Add(int64(2 * time.Second))) }
-	o.Clock = func() time.Time { return time.Unix(1_800_000_000, clock.Load()) }
+	o.Clock = func() time.Time { return time.Unix(1_800_000_000, 0) }
 }
 
 // waitBallast waits until the file is there.
