@@ -122,7 +122,8 @@ type Storage struct {
 	// checksums. Damage is logged and counted. 0 turns it off.
 	Scrub Bytes `key:"scrub" default:"4MiB" range:"0B..1GiB"` // -1 for 0 in the file
 	// What is done with segment files once they are full: left as they are, or compressed
-	// in the background. Either can be read whatever is set later.
+	// in the background, which takes the room of one more file meanwhile. Either can be
+	// read whatever is set later.
 	Compression string `key:"compression" default:"none" enum:"none|zstd"`
 	// What a read does where records cannot be read: answer with an error that names them,
 	// or go on with the next that can be. What is passed over is counted and logged.

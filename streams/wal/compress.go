@@ -50,8 +50,12 @@ func (l *Log) compressLoop() {
 	}
 	p := &pacer{l: l, rate: max(rate, 0), done: &l.compressed.read}
 	for {
-		if err := l.compressAll(p); errors.Is(err, errStopped) {
+		err := l.compressAll(p)
+		if errors.Is(err, errStopped) {
 			return
+		}
+		if err != nil {
+			l.opt.Logger.Warn("segments are not compressed", "error", err)
 		}
 		select {
 		case <-l.compressNow:
@@ -130,7 +134,7 @@ func (l *Log) compressSegment(s *shard, seg *segment, c *compressor, p *pacer) e
 	if err != nil {
 		return err
 	}
-	defer from.Close() //nolint:errcheck // It was only read.
+	defer from.Close()
 	var head [segmentHead]byte
 	if _, err := from.ReadAt(head[:], 0); err != nil {
 		return err

@@ -2,9 +2,10 @@ package wal_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // What readers of an example expect.
 	"os"
 	"path/filepath"
 	"strconv"
@@ -274,4 +275,32 @@ func ExampleLog_Append() {
 	}
 	// Output:
 	// stream "nobody": not found
+}
+
+// With a key everything that is written is encrypted, and without it nothing
+// opens. Zstd makes files smaller once they are full.
+func ExampleOpen_encrypted() {
+	dir := tempDir()
+	defer os.RemoveAll(filepath.Dir(dir))
+
+	secret := make([]byte, wal.KeyBytes) // to be kept where the log is not
+	if _, err := rand.Read(secret); err != nil {
+		log.Fatal(err)
+	}
+	key, err := wal.NewKey(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	l, err := wal.Open(dir, wal.Options{Keys: wal.Keys{Current: key}, Compression: wal.Zstd})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = wal.Open(dir, wal.Options{})
+	fmt.Println("the key is missing:", errors.Is(err, wal.ErrKey))
+	// Output:
+	// the key is missing: true
 }
