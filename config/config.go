@@ -107,8 +107,9 @@ type Storage struct {
 	JournalSize Bytes `key:"journal_size" default:"64MiB" range:"4MiB..1GiB"`
 	// How much of what was written to the files of shards last stays in the system's page
 	// cache, for readers that are behind what `memory.log` holds. What was written before is
-	// given back, so that a busy log does not push out what others read. 0 leaves it to the
-	// system.
+	// given back, so that a busy log does not push out what others read. A log that writes
+	// more than a quarter of this in a second writes past the page cache. 0 leaves all to
+	// the system.
 	PageCache Bytes `key:"page_cache" default:"256MiB" range:"0B..1PiB"` // -1 for 0 in the file
 	// With less free disk space than this, records are refused with an answer that makes
 	// clients try again; reads, delivery and retention go on. 0 means that only a full disk

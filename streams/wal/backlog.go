@@ -106,6 +106,10 @@ func (l *Log) arrivalOf(s *shard, src *source, seq streams.Sequence) (int64, err
 			return 0, err
 		}
 		head, ok := parseHeader(b[:], l.seed)
+		if ok && head.kind == kindPad {
+			off += int64(head.size())
+			continue
+		}
 		if !ok || !head.isRecords() || head.count == 0 {
 			return 0, &streams.DamageError{File: src.path, From: off, To: src.part.until, Reason: fmt.Sprintf("no frame of this shard at byte %d", off)}
 		}

@@ -125,6 +125,9 @@ func (h *history) options(fsys *errfs.FS) Options {
 	o.CheckpointBytes = 8<<10 + h.rng.Int64N(128<<10)
 	o.MaxOpenFiles = 2 + h.rng.IntN(4)
 	o.IndexBytes = 4 << 10
+	if h.rng.IntN(2) == 0 {
+		o = past(o)
+	}
 	if h.encrypt {
 		o.Keys.Old = []*Key{testKey(1), testKey(2)}
 		o.Keys.Current = []*Key{nil, testKey(1), testKey(2), testKey(2)}[h.rng.IntN(4)]

@@ -260,7 +260,6 @@ func (l *Log) writeEncrypted(s *shard, seg *segment, h *handle, off int64, frame
 	}
 	scratch := encryptBuffers.Get().(*[]byte) //nolint:forcetypeassert // The only type in the pool.
 	defer encryptBuffers.Put(scratch)
-	from := off
 	l.files.wrote(h)
 	for len(frames) > 0 {
 		b := (*scratch)[:0]
@@ -278,7 +277,5 @@ func (l *Log) writeEncrypted(s *shard, seg *segment, h *handle, off int64, frame
 		}
 		off += int64(len(b))
 	}
-	startWriteback(h.File, from, off)
-	l.leave(l.pages.wrote(seg, from, off))
 	return nil
 }

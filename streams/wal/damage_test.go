@@ -67,14 +67,13 @@ func allFiles(t *testing.T, fsys vfs.FS, dir string) (out []string) {
 // records that are in the journal only.
 func damagedLog(t *testing.T) (*memfs.FS, map[streams.ShardID][]string) {
 	t.Helper()
-	return damagedLogWith(t, Keys{})
+	return damagedLogWith(t, func(o Options) Options { return o })
 }
 
-func damagedLogWith(t *testing.T, keys Keys) (*memfs.FS, map[streams.ShardID][]string) {
+func damagedLogWith(t *testing.T, change func(Options) Options) (*memfs.FS, map[streams.ShardID][]string) {
 	t.Helper()
 	fsys := memfs.New()
-	o := small(fsys)
-	o.Keys = keys
+	o := change(small(fsys))
 	o.SegmentBytes, o.CheckpointBytes, o.TailBytes = 4096, 1<<30, 1<<30
 	l := open(t, "/data", o)
 	create(t, l, "s", 2)
@@ -107,13 +106,18 @@ func damagedLogWith(t *testing.T, keys Keys) (*memfs.FS, map[streams.ShardID][]s
 // turn. Whatever is read is what was written, in order; what is missing is
 // called damaged; nothing else is lost.
 func TestFlipEveryByte(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { flipEveryByte(t, Keys{}) })
-	t.Run("encrypted", func(t *testing.T) { flipEveryByte(t, Keys{Current: testKey(1)}) })
+	t.Run("plain", func(t *testing.T) { flipEveryByte(t, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { flipEveryByte(t, past) })
+	encrypted := func(o Options) Options {
+		o.Keys.Current = testKey(1)
+		return o
+	}
+	t.Run("encrypted", func(t *testing.T) { flipEveryByte(t, encrypted) })
 }
 
-func flipEveryByte(t *testing.T, keys Keys) {
+func flipEveryByte(t *testing.T, change func(Options) Options) {
 	t.Helper()
-	orig, want := damagedLogWith(t, keys)
+	orig, want := damagedLogWith(t, change)
 	for _, path := range allFiles(t, orig, "/data") {
 		if strings.HasSuffix(path, lockFile) {
 			continue
@@ -134,7 +138,7 @@ func flipEveryByte(t *testing.T, keys Keys) {
 			_, err = f.WriteAt([]byte{b[i] ^ 0x41}, int64(i))
 			must(t, err)
 			must(t, f.Close())
-			if !survives(t, fsys, keys, want) {
+			if !survives(t, fsys, change, want) {
 				t.Fatalf("byte %d of %s", i, path)
 			}
 		}
@@ -142,10 +146,9 @@ func flipEveryByte(t *testing.T, keys Keys) {
 }
 
 // survives opens a damaged log and judges what it gives.
-func survives(t *testing.T, fsys vfs.FS, keys Keys, want map[streams.ShardID][]string) bool {
+func survives(t *testing.T, fsys vfs.FS, change func(Options) Options, want map[streams.ShardID][]string) bool {
 	t.Helper()
-	o := small(fsys)
-	o.Keys = keys
+	o := change(small(fsys))
 	o.SegmentBytes, o.TailBytes = 4096, 1<<30
 	l, err := Open("/data", o)
 	if err != nil {

@@ -49,3 +49,12 @@ func TestEngineSmall(t *testing.T) {
 		return newStore(t, o)
 	})
 }
+
+// TestEnginePast runs it with segments that are written past the page cache.
+func TestEnginePast(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) enginetest.Harness {
+		o := past(small(vfs.OS()))
+		o.CheckpointInterval = time.Millisecond
+		return newStore(t, o)
+	})
+}

@@ -70,6 +70,12 @@ func holds(t *testing.T, l *Log, acked []string, extra int) {
 // TestErrNth fails each operation in turn, once: nothing acknowledged is lost,
 // and a start afterwards works.
 func TestErrNth(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { errNth(t, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { errNth(t, past) })
+}
+
+func errNth(t *testing.T, change func(Options) Options) {
+	t.Helper()
 	for n := 0; ; n++ {
 		fsys := memfs.New()
 		var changes atomic.Int64
@@ -84,7 +90,7 @@ func TestErrNth(t *testing.T) {
 			return nil
 		})
 		var acked []string
-		l, err := Open("/data", small(e))
+		l, err := Open("/data", change(small(e)))
 		if err == nil {
 			acked, err = script(t, l)
 			if err != nil && !errors.Is(err, streams.ErrReadOnly) && !errors.Is(err, syscall.EIO) {
@@ -125,6 +131,12 @@ func TestErrNth(t *testing.T) {
 // a while: appends get ErrFull, reads go on, and when there is space again the
 // same process goes on without a loss.
 func TestNoSpace(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { noSpace(t, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { noSpace(t, past) })
+}
+
+func noSpace(t *testing.T, change func(Options) Options) {
+	t.Helper()
 	for n := 0; ; n++ {
 		fsys := memfs.New()
 		var changes atomic.Int64
@@ -143,7 +155,7 @@ func TestNoSpace(t *testing.T) {
 			return nil
 		})
 		var clock atomic.Int64
-		o := small(e)
+		o := change(small(e))
 		o.Monotonic = func() time.Duration { return time.Duration(clock.Add(int64(200 * time.Millisecond))) }
 		o.Clock = func() time.Time { return time.Unix(1_800_000_000, clock.Load()) }
 		l, err := Open("/data", o)

@@ -187,10 +187,11 @@ func (l *Log) flushShard(s *shard) error {
 			n++
 		}
 		s.mu.Unlock()
-		if err := l.writeFrames(s, seg, path, size, frames[:n]); err != nil {
+		pads, err := l.writeFrames(s, seg, path, size, frames[:n])
+		if err != nil {
 			return err
 		}
-		l.moved(s, seg, frames[:n])
+		l.moved(s, seg, frames[:n], pads)
 	}
 }
 
@@ -201,20 +202,39 @@ func (l *Log) rolls(seg *segment, size int64, f *frame, age int64) bool {
 		(size == seg.size && f.base != seg.next)
 }
 
-// writeFrames writes frames to the end of a segment's file.
-func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames []frame) error {
+// writeFrames writes frames to the end of a segment's file, in the way that costs
+// least.
+func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames []frame) (padded, error) {
 	h, err := l.openToWrite(s, seg, path)
 	if err != nil {
-		return err
+		return padded{}, err
 	}
 	defer l.files.release(h)
-	if !seg.key.none() {
-		return l.writeEncrypted(s, seg, h, off, frames)
+	total := int64(0)
+	for i := range frames {
+		total += seg.stored(&frames[i])
 	}
+	busy := l.pages.busy(total, l.monotonic())
+	switch {
+	case busy && total >= l.opt.directBytes:
+		return l.writeDirect(s, seg, h, path, off, frames)
+	case !seg.key.none():
+		err = l.writeEncrypted(s, seg, h, off, frames)
+	default:
+		err = l.writePlain(h, off, frames)
+	}
+	if err != nil {
+		return padded{}, err
+	}
+	startWriteback(h.File, off, off+total)
+	l.leave(l.pages.wrote(seg, off, off+total))
+	return padded{}, nil
+}
+
+func (l *Log) writePlain(h *handle, off int64, frames []frame) error {
 	v := vectors.Get().(*vector) //nolint:forcetypeassert // The only type in the pool.
 	defer v.put()
 	l.files.wrote(h)
-	from := off
 	for len(frames) > 0 {
 		var n int64
 		frames, n = v.fill(frames)
@@ -223,8 +243,6 @@ func (l *Log) writeFrames(s *shard, seg *segment, path string, off int64, frames
 		}
 		off += n
 	}
-	startWriteback(h.File, from, off)
-	l.leave(l.pages.wrote(seg, from, off))
 	return nil
 }
 
@@ -325,12 +343,13 @@ func (l *Log) syncDirs() error {
 }
 
 // moved takes frames that are in a segment now out of the tail.
-func (l *Log) moved(s *shard, seg *segment, frames []frame) {
+func (l *Log) moved(s *shard, seg *segment, frames []frame, pads padded) {
 	s.mu.Lock()
 	if s.gone {
 		s.mu.Unlock()
 		return
 	}
+	seg.pad(pads.before)
 	var bytes int64
 	for i := range frames {
 		f := &frames[i]
@@ -344,6 +363,7 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame) {
 		seg.next, seg.last = f.next(), f.arrival
 		bytes += int64(len(f.buf))
 	}
+	seg.pad(pads.after)
 	if len(s.tail) == len(frames) {
 		s.tail = nil
 	} else {

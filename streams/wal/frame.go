@@ -110,10 +110,13 @@ func blocks(n int) int { return (n + block - 1) &^ (block - 1) }
 
 // putPad fills b, all of which is zero, with one frame.
 func putPad(b []byte, number uint64, now int64, seed uint32) {
-	h := header{
-		kind: kindPad, length: uint32(len(b) - headerBytes), //nolint:gosec // Below two blocks.
-		bodyCRC: checksum(seed, b[headerBytes:]), seq: number, time: now,
-	}
+	h := header{kind: kindPad, seq: number, time: now}
+	h.putPad(b, seed)
+}
+
+func (h *header) putPad(b []byte, seed uint32) {
+	h.length = uint32(len(b) - headerBytes) //nolint:gosec // Below two blocks.
+	h.bodyCRC = checksum(seed, b[headerBytes:])
 	h.put(b, seed)
 }
 

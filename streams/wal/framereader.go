@@ -30,21 +30,24 @@ type frameReader struct {
 	buf      []byte
 	head     header // of the frame that next returned last
 
-	plain      []byte   // for frames that were compressed
-	plainChunk int      // how much of that to take at a time
-	key        *dataKey // of the segment, once it was needed
+	plain      []byte               // for frames that were compressed
+	plainChunk int                  // how much of that to take at a time
+	key        *dataKey             // of the segment, once it was needed
+	badPad     *streams.DamageError // of the first pad that is not zero, if one was passed
 }
 
 // next returns the next frame with a good header, without its body checked.
 // io.EOF at the end; a *streams.DamageError if the header is not good.
 func (r *frameReader) next() (frame, error) {
-	if r.off >= r.end {
-		return frame{}, io.EOF
+	h, ok, err := r.header()
+	for err == nil && ok && h.kind == kindPad && h.length < 2*block {
+		if err = r.pass(&h); err == nil {
+			h, ok, err = r.header()
+		}
 	}
-	if err := r.fill(headerBytes); err != nil {
+	if err != nil {
 		return frame{}, err
 	}
-	h, ok := parseHeader(r.buf, r.l.seed)
 	if !ok || !h.isRecords() || h.encrypted == r.seg.key.none() || h.stream != r.s.st.id || h.shard != uint32(r.s.id) || h.count == 0 ||
 		int64(h.size()) > r.end-r.off {
 		return frame{}, &streams.DamageError{
@@ -61,6 +64,31 @@ func (r *frameReader) next() (frame, error) {
 	r.at = r.off
 	r.off += int64(h.size())
 	return f, nil
+}
+
+// header returns that of the frame at off. io.EOF at the end.
+func (r *frameReader) header() (h header, ok bool, err error) {
+	if r.off >= r.end {
+		return h, false, io.EOF
+	}
+	if err := r.fill(headerBytes); err != nil {
+		return h, false, err
+	}
+	h, ok = parseHeader(r.buf, r.l.seed)
+	return h, ok, nil
+}
+
+// pass goes over a pad. What is wrong in it costs no record.
+func (r *frameReader) pass(h *header) error {
+	if err := r.fill(h.size()); err != nil {
+		return err
+	}
+	if r.badPad == nil && !allZero(r.buf[headerBytes:h.size()]) {
+		r.badPad = &streams.DamageError{File: r.path, From: r.off, To: r.off + int64(h.size()), Reason: "a pad is not zero"}
+	}
+	r.buf = r.buf[h.size():]
+	r.off += int64(h.size())
+	return nil
 }
 
 // skip goes on at the next good frame after damage at off, and returns the

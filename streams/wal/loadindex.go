@@ -152,7 +152,7 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, si
 		if b.first < 0 {
 			b.first, shape.first = fr.arrival, fr.arrival
 		}
-		b.index.end = at
+		b.index.end = r.at
 		b.index.add(&shape, fr.base, len(fr.buf), fr.arrival, b.payload)
 		err = r.open(&fr)
 		if err != nil && !errors.As(err, &bad) {

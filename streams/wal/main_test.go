@@ -56,6 +56,12 @@ func small(fsys vfs.FS) Options {
 	}
 }
 
+// past has segments written past the page cache whenever there is a little.
+func past(o Options) Options {
+	o.directBytes, o.CacheBytes = 1500, 1
+	return o
+}
+
 func open(t testing.TB, dir string, opt Options) *Log {
 	t.Helper()
 	l, err := Open(dir, opt)

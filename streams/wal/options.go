@@ -52,7 +52,8 @@ type Options struct {
 	BallastBytes int64
 	// CacheBytes is how much of what was written to segments last is left in the
 	// system's page cache, for readers that are behind what waits in memory.
-	// Default 256 MiB; negative: all of it, as far as the system keeps it.
+	// More than a quarter of it in a second is written past the page cache.
+	// Default 256 MiB; negative: all of it stays, as far as the system keeps it.
 	CacheBytes int64
 	// MaxOpenFiles bounds the segment files open at a time. Default 1,024, but
 	// at most a quarter of what the process may open.
@@ -82,6 +83,10 @@ type Options struct {
 	// with their checksums in the background, once a day. Default 4 MiB;
 	// negative: never.
 	ScrubBytesPerSecond int64
+
+	// directBytes is from where on a write to a segment goes past the page cache
+	// while the log is busy. Default 256 KiB; for tests.
+	directBytes int64
 
 	// OnSync, if set, is told of every sync of the journal: how long it took
 	// and how many bytes it made durable. It must return quickly.
@@ -127,6 +132,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.IndexBytes == 0 {
 		o.IndexBytes = 32 << 20
+	}
+	if o.directBytes == 0 {
+		o.directBytes = 256 << 10
 	}
 	if o.largeBytes == 0 {
 		o.largeBytes = 64 << 10

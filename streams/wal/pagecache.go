@@ -2,6 +2,7 @@ package wal
 
 import (
 	"sync"
+	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
 )
@@ -13,6 +14,9 @@ type pageCache struct {
 	limit int64
 
 	mu     sync.Mutex
+	since  time.Duration // monotonic time from which on recent bytes were written
+	recent int64
+	rate   int64 // bytes a second before that
 	bytes  int64
 	ranges []writtenRange // the oldest first
 }

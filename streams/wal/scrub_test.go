@@ -45,7 +45,13 @@ func sealedFiles(t *testing.T, fsys vfs.FS) (out []string) {
 // TestScrub finds each altered byte of a sealed segment, and nothing in whole
 // ones.
 func TestScrub(t *testing.T) {
-	fsys, _ := damagedLog(t)
+	t.Run("plain", func(t *testing.T) { scrubEachByte(t, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { scrubEachByte(t, past) })
+}
+
+func scrubEachByte(t *testing.T, change func(Options) Options) {
+	t.Helper()
+	fsys, _ := damagedLogWith(t, change)
 	l := open(t, "/data", small(fsys))
 	found := func() int64 {
 		before := l.Stats().ScrubDamage

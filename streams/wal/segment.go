@@ -177,6 +177,14 @@ func decodeIndex(b []byte) []indexEntry {
 	return out
 }
 
+// pad notes n bytes of a frame without records. The shard's mutex is held.
+func (s *segment) pad(n int64) {
+	if s.index != nil && s.index.end == s.size {
+		s.index.end += n
+	}
+	s.size += n
+}
+
 // stored is how many bytes a frame from memory takes in the file.
 func (s *segment) stored(f *frame) int64 {
 	if s.key.none() {

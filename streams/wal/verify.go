@@ -100,6 +100,9 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 		at := r.off
 		fr, err := r.next()
 		if errors.Is(err, io.EOF) {
+			if why == "" {
+				goodEnd = r.off // behind the pads
+			}
 			break
 		}
 		stored, padded := fr.buf, true
@@ -135,6 +138,8 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 			continue // what an earlier process left behind
 		case fr.base > next:
 			lose(fr.base, at)
+		case why != "" && out.other == nil: // it hit a pad
+			out.other = &streams.DamageError{File: v.path, From: goodEnd, To: r.at, Reason: why}
 		}
 		why, next, goodEnd = "", fr.next(), r.off
 		if !padded && out.other == nil {
@@ -146,6 +151,9 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 				return err
 			}
 		}
+	}
+	if out.other == nil && r.badPad != nil {
+		out.other = r.badPad
 	}
 	if next < v.next {
 		lose(v.next, out.end)

@@ -1,0 +1,131 @@
+package wal
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/firehosed/firehosed/internal/vfs"
+)
+
+// stagingBytes is what one write past the page cache has.
+const stagingBytes = 1 << 20
+
+// staging is aligned memory in which frames of any length become whole blocks.
+type staging struct{ buf []byte }
+
+var stagings = sync.Pool{New: func() any { return &staging{vfs.Aligned(stagingBytes)[:0]} }}
+
+// grow makes room for n more bytes, and returns it.
+func (g *staging) grow(n int) []byte {
+	have := len(g.buf)
+	if have+n > cap(g.buf) {
+		g.buf = append(vfs.Aligned(blocks(have + n + block))[:0], g.buf...)
+	}
+	g.buf = g.buf[:have+n]
+	return g.buf[have:]
+}
+
+// flush writes the whole blocks in memory to f at off, and keeps the rest. It
+// returns where that goes.
+func (g *staging) flush(f vfs.File, off int64) (int64, error) {
+	n := len(g.buf) &^ (block - 1)
+	if _, err := f.WriteAt(g.buf[:n], off); err != nil {
+		return off, err
+	}
+	g.buf = append(g.buf[:0], g.buf[n:]...)
+	return off + int64(n), nil
+}
+
+// padded is what lies around the frames of one write, in bytes.
+type padded struct{ before, after int64 }
+
+// padTo returns how many bytes a pad at off takes that ends on a block, 0 if
+// there is no need for one.
+func padTo(off int64) int64 {
+	if off%block == 0 {
+		return 0
+	}
+	return (off+headerBytes+block-1)&^(block-1) - off
+}
+
+// writeDirect writes frames to the end of a segment's file, past the page cache,
+// which takes whole blocks: pads fill the block before, and the last one. h is
+// the open file, which readers share.
+func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off int64, frames []frame) (pads padded, err error) {
+	var k *dataKey
+	if !seg.key.none() {
+		if k, err = l.handleKey(s, seg, h); err != nil {
+			return pads, err
+		}
+	}
+	g := stagings.Get().(*staging) //nolint:forcetypeassert // The only type in the pool.
+	defer g.put()
+	g.buf = g.buf[:0]
+	pad := func(n int64) []byte {
+		b := g.grow(int(n))
+		clear(b)
+		if n > 0 {
+			hd := header{kind: kindPad, stream: s.st.id, shard: uint32(s.id), time: frames[0].arrival}
+			hd.putPad(b, l.seed)
+		}
+		return b
+	}
+	l.files.wrote(h)
+	if pads.before = padTo(off); pads.before > 0 {
+		if _, err := h.WriteAt(pad(pads.before), off); err != nil {
+			return pads, err
+		}
+		off, g.buf = off+pads.before, g.buf[:0]
+	}
+	f, err := vfs.OpenDirect(l.opt.FS, path, os.O_RDWR, 0)
+	if err != nil {
+		return pads, err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	for i := range frames {
+		n := int(seg.stored(&frames[i]))
+		if len(g.buf)+n > stagingBytes {
+			if off, err = g.flush(f, off); err != nil {
+				return pads, err
+			}
+		}
+		if b := g.grow(n); k != nil {
+			k.encrypt(b, frames[i].buf, l.seed)
+		} else {
+			copy(b, frames[i].buf)
+		}
+	}
+	pads.after = padTo(off + int64(len(g.buf)))
+	pad(pads.after)
+	_, err = g.flush(f, off)
+	return pads, err
+}
+
+// put gives the memory back, unless a very large record made it grow.
+func (g *staging) put() {
+	if cap(g.buf) <= 4*stagingBytes {
+		stagings.Put(g)
+	}
+}
+
+// busy reports whether so much is written that what stays in the page cache is
+// gone again within seconds: then no reader gains by it, and the way through it
+// is a waste. n bytes are written now.
+func (c *pageCache) busy(n int64, now time.Duration) bool {
+	if c.limit < 0 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if past := now - c.since; past >= time.Second {
+		c.rate = int64(float64(c.recent) / past.Seconds())
+		c.since, c.recent = now, 0
+	}
+	c.recent += n
+	return max(c.rate, c.recent) >= c.limit/4
+}
