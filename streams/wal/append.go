@@ -40,7 +40,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 			res.Arrival = msTime(u.arrival)
 			p.place(u, res.Placed)
 		}
-		plans.Put(p)
+		p.put()
 		if err == errMoved { //nolint:errorlint // It is returned as it is.
 			continue
 		}
@@ -166,6 +166,18 @@ type plan struct {
 	order []int32 // records by shard, as they came within one
 	start []int32 // per place in the routing table: records, then a running offset
 	used  []int32 // places that have records
+	unit  unit    // what is appended
+}
+
+// put gives the plan back, but for a unit that is still used by others.
+func (p *plan) put() {
+	if p.unit.left {
+		p.unit = unit{}
+	} else {
+		clear(p.unit.frames)
+		p.unit = unit{frames: p.unit.frames[:0]}
+	}
+	plans.Put(p)
 }
 
 var plans = sync.Pool{New: func() any { return new(plan) }}
@@ -221,7 +233,7 @@ func (p *plan) sort(route *routing, recs []streams.NewRecord) {
 // written from its own memory.
 func (p *plan) encode(route *routing, b *streams.Batch, large int, mem *slabs) *unit {
 	p.sort(route, b.Records)
-	u := &unit{frames: make([]unitFrame, 0, len(p.used))}
+	u := &p.unit
 	size := 0
 	for i := 0; i < len(p.order); {
 		w := p.where[p.order[i]]

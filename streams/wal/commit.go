@@ -22,6 +22,7 @@ type unit struct {
 	large   bool   // buf is whole blocks, and written from where it lies
 	slab    *slab  // that buf is a part of, if large
 	padAt   int    // offset in buf of the pad of a large unit
+	left    bool // its caller waits no more, while it is on its way to the disk
 	frames  []unitFrame
 	state   []streams.StateUpdate // copies
 	stateAt int                   // offset in buf of the state frame, if any
@@ -151,6 +152,7 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 	case <-g.done:
 		return g.err
 	case <-ctx.Done():
+		u.left = true
 		return ctx.Err()
 	}
 }
