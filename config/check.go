@@ -19,12 +19,40 @@ type checker struct {
 func (k *checker) all() {
 	k.http()
 	k.path("data_dir", k.c.DataDir)
+	k.encryption("storage.encryption", &k.c.Storage.Encryption)
 	k.service("s3", k.c.API.S3)
 	k.service("lambda", k.c.API.Lambda)
 	for _, name := range k.c.deliveryNames() {
 		k.delivery(name, k.c.DeliveryStreams[name])
 	}
 	k.outputs()
+}
+
+// encryption checks the master keys.
+func (k *checker) encryption(at string, e *Encryption) {
+	if e.Key == nil && len(e.OldKeys) == 0 && k.c.Given(at) {
+		k.report(at, "names no key, so nothing would be encrypted; give key, or remove it")
+	}
+	one := func(at string, m *MasterKey) {
+		k.path(at+".file", m.File)
+		if k.c.Given(at+".env") && (!envName.MatchString(m.Env) || len(m.Env) > 42) {
+			// Not shown: it may be a key, which is longer.
+			k.report(at+".env", "is not the name of a variable; a key itself must not stand in the file")
+		}
+		switch {
+		case !k.c.Given(at + ".command"):
+		case len(m.Command) == 0:
+			k.report(at+".command", "is empty; it must name a program")
+		case m.Command[0] == "":
+			k.report(at+".command[0]", "is empty; it must name a program")
+		}
+	}
+	if e.Key != nil {
+		one(at+".key", e.Key)
+	}
+	for i := range e.OldKeys {
+		one(Path("storage", "encryption", "old_keys", i), &e.OldKeys[i])
+	}
 }
 
 // service checks where the delivery streams of the API find a service.

@@ -129,6 +129,28 @@ type Storage struct {
 	// What a read does where records cannot be read: answer with an error that names them,
 	// or go on with the next that can be. What is passed over is counted and logged.
 	OnDamage string `key:"on_damage" default:"error" enum:"error|skip"`
+	// Encrypts what the log keeps on disk: records, state and names of streams.
+	Encryption Encryption `key:"encryption"`
+}
+
+// Encryption names the master keys of the log. See docs/guide/encryption.md.
+type Encryption struct {
+	// Key that new files are encrypted with. Without it new files are not encrypted.
+	Key *MasterKey `key:"key"`
+	// Keys from before, which files from before may need still. A start that lacks one
+	// says so and changes nothing.
+	OldKeys []MasterKey `key:"old_keys"`
+}
+
+// MasterKey is where a key is: 32 random bytes as they are, as 64 hexadecimal
+// digits, or in base64. It is read once, at the start, and never printed.
+type MasterKey struct {
+	// File that holds it. Only its owner should be able to read it.
+	File string `key:"file" choice:"key source"`
+	// Environment variable that holds it: its name, of at most 42 letters, digits and _.
+	Env string `key:"env" choice:"key source"`
+	// Program that prints it, and its arguments; no shell is involved. It has 30 s.
+	Command []string `key:"command" choice:"key source"`
 }
 
 // API says what is true of what calls to the API make: throughput limits of

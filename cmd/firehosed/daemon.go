@@ -60,14 +60,14 @@ func (n *node) fail(err error) {
 // runDaemon runs until ctx ends or a part fails, and ends cleanly within the
 // grace period: no more requests, what is being written is finished, the log
 // closes last.
-func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, logger *slog.Logger) (err error) {
+func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, keys wal.Keys, logger *slog.Logger) (err error) {
 	defer plan.close()
 	n := &node{cfg: cfg, log: logger, failed: make(chan error, 1), sources: map[string]*file.Source{}, requests: newRequestMetrics()}
 	n.limits = limits.New(limits.Options{
 		Rates:    n.rates,
 		Describe: func(stream string) (streams.StreamInfo, error) { return n.engine.Describe(stream) },
 	})
-	n.engine, err = wal.Open(filepath.Join(cfg.DataDir, "log"), n.walOptions())
+	n.engine, err = wal.Open(filepath.Join(cfg.DataDir, "log"), n.walOptions(keys))
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", cfg.DataDir, err)
 	}
@@ -90,7 +90,7 @@ func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, logger *s
 	return n.serve(ctx, handler)
 }
 
-func (n *node) walOptions() wal.Options {
+func (n *node) walOptions(keys wal.Keys) wal.Options {
 	onDamage := wal.FailOnDamage
 	if n.cfg.Storage.OnDamage == "skip" {
 		onDamage = wal.SkipDamage
@@ -101,7 +101,7 @@ func (n *node) walOptions() wal.Options {
 	}
 	return wal.Options{
 		Compression: compression, ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
-		Logger: n.log, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
+		Logger: n.log, Keys: keys, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), BallastBytes: int64(n.cfg.Storage.Ballast), TailBytes: int64(n.cfg.Memory.Log),
 		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,
 	}

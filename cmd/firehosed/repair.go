@@ -15,6 +15,7 @@ import (
 type repairCmd struct {
 	Dir    string `arg:"" placeholder:"DIR" help:"The data directory of a daemon that does not run."`
 	Apply  bool   `help:"Give up what is lost: reads then pass over it, and every shard takes records again. Without it nothing is changed."`
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file, for the keys of a log that is encrypted."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"How to print: text or json."`
 }
 
@@ -28,7 +29,11 @@ func (r *repairCmd) Run(ctx context.Context, out output) error {
 		level = slog.LevelInfo
 	}
 	logger := slog.New(slog.NewTextHandler(out.stderr, &slog.HandlerOptions{Level: level}))
-	rep, err := wal.Repair(ctx, wal.LogDir(vfs.OS(), r.Dir), wal.RepairOptions{Options: wal.Options{Logger: logger}, Apply: r.Apply})
+	keys, err := keysOf(ctx, r.Config, out)
+	if err != nil {
+		return err
+	}
+	rep, err := wal.Repair(ctx, wal.LogDir(vfs.OS(), r.Dir), wal.RepairOptions{Options: wal.Options{Logger: logger, Keys: keys}, Apply: r.Apply})
 	if err != nil {
 		return err
 	}

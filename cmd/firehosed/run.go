@@ -26,12 +26,16 @@ func (r *runCmd) Run(ctx context.Context, out output) error {
 	for _, n := range cfg.Notes() {
 		logger.Info("note on the configuration", "note", n.Error())
 	}
+	keys, err := masterKeys(ctx, cfg, logger, out)
+	if err != nil {
+		return err
+	}
 	plan, err := planAll(ctx, cfg, logger)
 	if err != nil {
 		return &exitError{code: 2, err: err}
 	}
 	moreProcs(out)
-	return runDaemon(ctx, cfg, plan, logger)
+	return runDaemon(ctx, cfg, plan, keys, logger)
 }
 
 // moreProcs lets twice as many goroutines run as there are processors, unless
@@ -46,7 +50,7 @@ func moreProcs(out output) {
 
 type checkCmd struct {
 	Config string `short:"c" default:"/etc/firehosed/config.yaml" help:"Configuration file." placeholder:"FILE"`
-	Live   bool   `help:"Also ask every destination whether it is there and lets us in."`
+	Live   bool   `help:"Also ask every destination whether it is there and lets us in, and read the keys of the log."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"How to print: text or json."`
 }
 
@@ -62,6 +66,9 @@ func (c *checkCmd) Run(ctx context.Context, out output) error {
 	}
 	defer plan.close()
 	if c.Live {
+		if _, err := masterKeys(ctx, cfg, slog.New(slog.DiscardHandler), out); err != nil {
+			return c.report(out, err)
+		}
 		if err := plan.checkLive(ctx, cfg); err != nil {
 			return c.report(out, err)
 		}
