@@ -176,8 +176,8 @@ func (l *Log) flushShard(s *shard) error {
 		}
 		size, path := seg.size, seg.path()
 		n := 1
-		if seg.first < 0 {
-			seg.first = frames[0].arrival
+		if seg.next == seg.base { // else it has a first record, known or not
+			seg.first, seg.since = frames[0].arrival, frames[0].arrival
 		}
 		end := size + seg.stored(&frames[0])
 		next := frames[0].next()
@@ -198,7 +198,7 @@ func (l *Log) flushShard(s *shard) error {
 // rolls reports whether f must go to a new segment when seg has size bytes.
 func (l *Log) rolls(seg *segment, size int64, f *frame, age int64) bool {
 	return (size > segmentHead && size+seg.stored(f) > l.opt.SegmentBytes) ||
-		(seg.first >= 0 && f.arrival-seg.first >= age) ||
+		(size > segmentHead && f.arrival-seg.since >= age) ||
 		(size == seg.size && f.base != seg.next)
 }
 

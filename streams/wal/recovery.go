@@ -303,7 +303,7 @@ func (r *recovery) attachShard(s *shard, list []segmentFile) error {
 			size: -1, first: -1, payload: -1, created: true, cut: f.sealed, key: f.key,
 		}
 		if !f.sealed {
-			seg.next, seg.last, seg.size = p.next, p.last, p.bytes
+			seg.next, seg.last, seg.size, seg.since = p.next, p.last, p.bytes, p.last
 			if err := r.checkOpen(s, seg); err != nil {
 				return err
 			}

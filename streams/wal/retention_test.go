@@ -14,9 +14,11 @@ import (
 type clocks struct{ wall, steady atomic.Int64 }
 
 func (c *clocks) set(o *Options) {
-	o.Clock = func() time.Time { return time.Unix(1_800_000_000, c.wall.Load()).UTC() }
+	o.Clock = c.now
 	o.Monotonic = func() time.Duration { return time.Duration(c.steady.Load()) }
 }
+
+func (c *clocks) now() time.Time { return time.Unix(1_800_000_000, c.wall.Load()).UTC() }
 
 func (c *clocks) advance(d time.Duration) {
 	c.wall.Add(int64(d))
@@ -197,5 +199,32 @@ func TestBoundedFiles(t *testing.T) {
 			t.Errorf("%d files are open, at most 3", n)
 		}
 	}
+	must(t, l.Close())
+}
+
+// TestTimeAfterStart goes on in a segment file of an earlier process, and finds
+// records by time, and expired ones, as if the process had never ended.
+func TestTimeAfterStart(t *testing.T) {
+	fsys, c := memfs.New(), &clocks{}
+	o := small(fsys)
+	c.set(&o)
+	l := open(t, "/data", o)
+	create(t, l, "s", 1)
+	appendAll(t, l, "s", "before")
+	must(t, l.Close())
+	c.advance(10 * time.Minute)
+	l = open(t, "/data", o)
+	between := c.now()
+	c.advance(10 * time.Minute)
+	appendAll(t, l, "s", "after")
+	must(t, l.checkpoint())
+	ref := streams.ShardRef{Stream: "s"}
+	p, err := l.Read(t.Context(), ref, streams.Position{Kind: streams.AtTime, Time: between}, streams.Limit{})
+	must(t, err)
+	wantTexts(t, p.Records, "after")
+	c.advance(24*time.Hour - 5*time.Minute)
+	recs, err := readShard(t, l, "s", 0)
+	must(t, err)
+	wantTexts(t, recs, "after")
 	must(t, l.Close())
 }

@@ -40,13 +40,16 @@ type segment struct {
 	// first and last are the arrivals of the first and last record, Unix ms.
 	// first is -1 if not known yet.
 	first, last int64
-	payload     int64 // keys and data in bytes; -1 if not known yet
-	sealed      bool
-	full        bool // open, but no more records go in
-	created     bool // the file has its header
-	cut         bool // the file ends at size
-	settled     bool // compressed, or not to be
-	index       *index
+	// since is the arrival from which the age of an open file counts: of its
+	// first record, or after a start of the last that was there.
+	since   int64
+	payload int64 // keys and data in bytes; -1 if not known yet
+	sealed  bool
+	full    bool // open, but no more records go in
+	created bool // the file has its header
+	cut     bool // the file ends at size
+	settled bool // compressed, or not to be
+	index   *index
 
 	replaced atomic.Bool // another file has its name, and another segment its place
 
