@@ -7,13 +7,14 @@ GOTEST   ?= $(GO) test
 GOLANGCI ?= golangci-lint
 LINTVER  := v2.15.0
 FUZZTIME ?= 30s
+CRASHSEEDS ?= 100000
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN      := bin/firehosed
 # The packages whose concurrency promises matter most: they run under the race detector in CI.
 RACE     ?= ./streams/... ./delivery/... ./buffer/... ./sources/... ./sinks/...
 
 .DEFAULT_GOAL := build
-.PHONY: build run test race lint vet fmt fmt-check fuzz e2e bench check docs clean help
+.PHONY: build run test race lint vet fmt fmt-check fuzz crash e2e bench check docs clean help
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -49,6 +50,9 @@ lint: ## golangci-lint with .golangci.yml, over this module, e2e and bench/basel
 
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh scripts/fuzz.sh
+
+crash: ## power cuts at random in the log, CRASHSEEDS (default 100000) histories for each test
+	$(GOTEST) -count=1 -timeout 24h -run 'TestCrash' ./streams/wal -crashseeds=$(CRASHSEEDS)
 
 e2e: build ## black-box tests with real clients and real servers (e2e/setup.sh fetches those)
 	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -count=1 -timeout 20m ./...

@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs/errfs"
 	"github.com/firehosed/firehosed/internal/vfs/memfs"
@@ -27,6 +29,21 @@ func TestCrash(t *testing.T) {
 	seeds(t, *crashSeeds, func(t *testing.T, seed uint64) {
 		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger()}
 		for range 3 {
+			h.round()
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// TestCrashRetention is TestCrash with a clock that moves by hours: segments
+// roll by age, records, segments and closed shards expire, and their files are
+// removed. What has not expired must be there.
+func TestCrashRetention(t *testing.T) {
+	seeds(t, *crashSeeds, func(t *testing.T, seed uint64) {
+		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger(), aging: true}
+		for range 4 {
 			h.round()
 			if t.Failed() {
 				return
@@ -71,12 +88,12 @@ type ledger struct {
 }
 
 type streamLedger struct {
-	exists  bool // create was acknowledged
-	maybe   bool // create or delete was asked for and not acknowledged
-	shards  map[streams.ShardID]bool
-	acked   map[place]record  // acknowledged, or read
-	placed  map[place]bool    // acknowledged in this round
-	batches map[string]*tried // by name
+	exists  bool                      // create was acknowledged
+	maybe   bool                      // create or delete was asked for and not acknowledged
+	shards  map[streams.ShardID]int64 // when it was closed, or seen open last
+	acked   map[place]record          // acknowledged, or read
+	placed  map[place]bool            // acknowledged in this round
+	batches map[string]*tried         // by name
 }
 
 type place struct {
@@ -101,7 +118,7 @@ func newLedger() *ledger {
 }
 
 func newStreamLedger() *streamLedger {
-	return &streamLedger{shards: map[streams.ShardID]bool{}, acked: map[place]record{}, placed: map[place]bool{}, batches: map[string]*tried{}}
+	return &streamLedger{shards: map[streams.ShardID]int64{}, acked: map[place]record{}, placed: map[place]bool{}, batches: map[string]*tried{}}
 }
 
 type history struct {
@@ -112,6 +129,21 @@ type history struct {
 	number atomic.Int64 // of batches
 
 	encrypt, compress bool
+
+	clock clocks
+	aging bool // the clock moves by hours, and records expire
+}
+
+// now is the wall time in Unix ms.
+func (h *history) now() int64 { return h.clock.now().UnixMilli() }
+
+// seen notes that a shard exists. h.ledger.mu is held.
+func (h *history) seen(sl *streamLedger, s *streams.ShardInfo) {
+	at := h.now()
+	if s.Closed {
+		at = s.ClosedAt.UnixMilli()
+	}
+	sl.shards[s.ID] = at
 }
 
 // crashDir is two levels below what is there: a start makes both, and both must
@@ -120,6 +152,7 @@ const crashDir = "/srv/data"
 
 func (h *history) options(fsys *errfs.FS) Options {
 	o := small(fsys)
+	h.clock.set(&o)
 	o.SegmentBytes = 4<<10 + h.rng.Int64N(12<<10)
 	o.TailBytes = 8<<10 + h.rng.Int64N(64<<10)
 	o.CheckpointBytes = 8<<10 + h.rng.Int64N(128<<10)
@@ -236,7 +269,13 @@ func (h *history) step(ctx context.Context, l *Log, w int, rng *rand.Rand) bool 
 	if rng.IntN(3) == 0 {
 		stream = own
 	}
+	h.clock.advance(time.Duration(rng.IntN(1000)) * time.Millisecond)
 	switch n := rng.IntN(100); {
+	case h.aging && n >= 97:
+		// Past the age at which a segment rolls, and in some steps past retention.
+		h.clock.advance(time.Duration(rng.IntN(13*60)) * time.Minute)
+		l.retain()
+		return true
 	case n < 3:
 		return h.check(l.checkpoint())
 	case n < 8:
@@ -284,8 +323,8 @@ func (h *history) ensure(ctx context.Context, l *Log, name string, rng *rand.Ran
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
 	sl.exists, sl.maybe = true, false
-	for _, s := range info.Shards {
-		sl.shards[s.ID] = true
+	for i := range info.Shards {
+		h.seen(sl, &info.Shards[i])
 	}
 	return true
 }
@@ -371,8 +410,8 @@ func (h *history) reshape(ctx context.Context, l *Log, stream string, rng *rand.
 	}
 	h.ledger.mu.Lock()
 	defer h.ledger.mu.Unlock()
-	for _, s := range info.Shards {
-		h.ledger.streams[stream].shards[s.ID] = true
+	for i := range info.Shards {
+		h.seen(h.ledger.streams[stream], &info.Shards[i])
 	}
 	return true
 }
@@ -420,6 +459,9 @@ func (h *history) follow(ctx context.Context, l *Log) {
 			p, err := l.Read(ctx, streams.ShardRef{Stream: "shared", Shard: s.ID},
 				streams.Position{Kind: streams.At, Seq: next[s.ID]}, streams.Limit{Records: 50})
 			if err != nil {
+				if errors.Is(err, streams.ErrNotFound) && h.aging {
+					continue // the shard has expired
+				}
 				if !errors.Is(err, syscall.EIO) && !errors.Is(err, context.Canceled) && !errors.Is(err, streams.ErrReadOnly) {
 					h.t.Errorf("read while appending: %v", err)
 				}
@@ -479,6 +521,7 @@ func (h *history) verify(l *Log) {
 func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info streams.StreamInfo) {
 	t := h.t
 	checkTiled(t, info)
+	cut := h.now() - info.Retention.Milliseconds()
 	found := map[place]record{}
 	parts := map[string]map[int]bool{} // batch -> indexes
 	for _, s := range info.Shards {
@@ -490,9 +533,12 @@ func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info strea
 		}
 		last := map[string]int{}
 		for i, r := range recs {
-			if r.Sequence != streams.Sequence(i+1) {
-				t.Errorf("%s %s: record %d has sequence %d", name, s.ID, i, r.Sequence)
+			if first := recs[0].Sequence; r.Sequence != first+streams.Sequence(i) || (!h.aging && first != 1) {
+				t.Errorf("%s %s: record %d has sequence %d, the first %d", name, s.ID, i, r.Sequence, first)
 				return
+			}
+			if r.Arrival.UnixMilli() < cut {
+				t.Errorf("%s %s %d: it arrived at %v and has expired", name, s.ID, r.Sequence, r.Arrival)
 			}
 			var w, number, index, size int
 			if _, err := fmt.Sscanf(string(r.Data), "%d.%d|%d|%d|", &w, &number, &index, &size); err != nil ||
@@ -516,12 +562,13 @@ func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info strea
 			found[place{s.ID, r.Sequence}] = record{r.PartitionKey, string(r.Data), r.Arrival.UnixMilli()}
 		}
 	}
+	maps.DeleteFunc(sl.shards, func(_ streams.ShardID, at int64) bool { return at < cut })
 	if len(sl.shards) > 0 && !sl.maybe {
 		t.Errorf("%s: acknowledged shards %v are lost", name, slices.Collect(maps.Keys(sl.shards)))
 	}
 	if !sl.maybe { // else it may be another stream of that name
 		for at, want := range sl.acked {
-			if got, ok := found[at]; !ok || got != want {
+			if got, ok := found[at]; want.arrival >= cut && (!ok || got != want) {
 				t.Errorf("%s %v: acknowledged %.200v, found %.200v (%v)", name, at, want, got, ok)
 				return
 			}
@@ -540,21 +587,28 @@ func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info strea
 		newest[try.worker] = max(newest[try.worker], try.number)
 	}
 	for w, number := range newest {
-		if got := string(l.State(stateKey(name, w))); got != fmt.Sprint(number) {
-			t.Errorf("%s: state of worker %d is %q, its newest batch %d", name, w, got, number)
+		// The batch that set the state last may have expired.
+		if got, err := strconv.Atoi(string(l.State(stateKey(name, w)))); err != nil || got < number || (!h.aging && got != number) {
+			t.Errorf("%s: state of worker %d is %d (%v), its newest batch %d", name, w, got, err, number)
 		}
 	}
-	sl.exists, sl.maybe, sl.acked, sl.placed = true, false, found, map[place]bool{}
-	for at := range found {
-		sl.placed[at] = true
+	placed := map[place]bool{}
+	for at, r := range sl.acked {
+		if r.arrival < cut && !sl.maybe {
+			placed[at] = true // expired, but its sequence is never given again
+		}
 	}
+	for at := range found {
+		placed[at] = true
+	}
+	sl.exists, sl.maybe, sl.acked, sl.placed = true, false, found, placed
 	for b := range sl.batches {
 		if parts[b] == nil {
 			delete(sl.batches, b) // refused, or not acknowledged and lost
 			h.ledger.dropped[b] = true
 		}
 	}
-	for _, s := range info.Shards {
-		sl.shards[s.ID] = true
+	for i := range info.Shards {
+		h.seen(sl, &info.Shards[i])
 	}
 }
