@@ -42,7 +42,7 @@ func TestCrash(t *testing.T) {
 // removed. What has not expired must be there.
 func TestCrashRetention(t *testing.T) {
 	seeds(t, *crashSeeds, func(t *testing.T, seed uint64) {
-		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger(), aging: true}
+		h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: memfs.New(), ledger: newLedger(), aging: true, compress: seed%2 == 0}
 		for range 4 {
 			h.round()
 			if t.Failed() {
