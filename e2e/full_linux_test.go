@@ -151,6 +151,84 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestStartWithoutSpace starts a killed daemon on a disk without a free byte:
+// the space kept for that brings it up, what was acknowledged is read and
+// delivered, and records are taken again when there is room.
+func TestStartWithoutSpace(t *testing.T) {
+	disk := smallDisk(t)
+	out := filepath.Join(t.TempDir(), "out")
+	d := harness.Run(t, harness.Settings{
+		DataDir: filepath.Join(disk, "data"), MinFree: "0", Storage: ", segment_size: 1MiB, journal_size: 4MiB, ballast: 16MiB",
+		Body: fmt.Sprintf(`
+streams: { first: {} }
+delivery_streams:
+  shelf:
+    source: { stream: first }
+    format: { raw: { delimiter: "" } }
+    buffer: { interval: 1s }
+    destination: { dir: { path: %q, prefix: "shelf/!{timestamp:yyyy}/" } }
+`, out),
+	})
+	client := d.Kinesis(func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
+	put := func() error {
+		_, err := client.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String("first"), PartitionKey: aws.String("k"), Data: payload(1, 1, 5000)})
+		return err
+	}
+	const records = 200
+	for range records {
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	harness.Eventually(t, 10*time.Second, "the space that is kept", func() error {
+		if m := d.Metrics(t); m.Log(t, "ballast_bytes") == 0 {
+			return errors.New("the ballast is not there")
+		}
+		return nil
+	})
+	d.MustKill(t)
+	full, err := os.Create(filepath.Join(disk, "full"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := make([]byte, 4096); err == nil; {
+		_, err = full.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := full.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	d.Unready = true
+	d.MustStart(t)
+	d.AwaitDrained(t, 30*time.Second, "shelf")
+	shards, err := listShards(t.Context(), d.Kinesis(), "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	if err := readToEnd(t.Context(), d.Kinesis(), "first", shards[0].id, func(types.Record) error { read++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if read != records {
+		t.Errorf("%d records are read after a start without space, %d were acknowledged", read, records)
+	}
+	if err := os.Remove(full.Name()); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, 30*time.Second, "taking records again", func() error {
+		if err := put(); err != nil {
+			return err
+		}
+		if m := d.Metrics(t); m.Log(t, "ballast_bytes") == 0 {
+			return errors.New("the ballast is not there again")
+		}
+		return nil
+	})
+}
+
 func testFullDisk(t *testing.T, disk, minFree string, leave int64) {
 	rng := random(t)
 	out := filepath.Join(t.TempDir(), "out")
