@@ -22,6 +22,7 @@ func TestMeasured(t *testing.T) {
 		in   []float64
 		want string
 	}{
+		{"none", nil, ""},
 		{"one", []float64{0.5}, "0.50"},
 		{"odd", []float64{30, 10, 20}, "20.0 (10.0–30.0)"},
 		{"even", []float64{400, 100, 200, 300}, "250 (100–400)"},

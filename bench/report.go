@@ -40,16 +40,24 @@ type value struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
+	// None means that this was not measured in this row.
+	None bool `json:"none,omitempty"`
 }
 
-// measured sums up at least one measure.
+// measured sums up measures. Without any the cell stays empty.
 func measured(name string, all []float64) value {
+	if len(all) == 0 {
+		return value{Name: name, None: true}
+	}
 	sorted := slices.Sorted(slices.Values(all))
 	n := len(sorted)
 	return value{Name: name, Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1]}
 }
 
 func (v value) String() string {
+	if v.None {
+		return ""
+	}
 	if v.Min == v.Max {
 		return number(v.Median)
 	}

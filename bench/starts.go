@@ -100,7 +100,7 @@ func (b *bench) starts(ctx context.Context) (t *table, err error) {
 			v.Name = c
 			line.Values = append(line.Values, v)
 		}
-		line.Values = append(line.Values, measured("peak RSS MB", []float64{1}))
+		line.Values = append(line.Values, measured("peak RSS MB", nil))
 		t.Rows = append(t.Rows, line)
 	}
 	for _, r := range rows {
