@@ -393,3 +393,34 @@ func FuzzCompressedFrame(f *testing.F) {
 		}
 	})
 }
+
+// TestDumpCompressed shows what compressed frames hold, with their key if they
+// are encrypted as well.
+func TestDumpCompressed(t *testing.T) {
+	for name, keys := range map[string]Keys{"plain": {}, "encrypted": {Current: testKey(1)}} {
+		t.Run(name, func(t *testing.T) {
+			fsys := memfs.New()
+			o := small(fsys)
+			o.Keys = keys
+			l := open(t, "/data", o)
+			create(t, l, "s", 1)
+			compressible(t, l, 300)
+			compressNow(t, l)
+			must(t, l.Close())
+			files := 0
+			for _, f := range allFiles(t, fsys, "/data") {
+				if !strings.HasSuffix(f, ".seg") {
+					continue
+				}
+				files++
+				got := dump(t, fsys, f, DumpOptions{Records: true, Keys: keys})
+				if !strings.Contains(got, "compressed=true") || !strings.Contains(got, "line ") || strings.Contains(got, "error=") || !strings.Contains(got, "bad=0") {
+					t.Errorf("dump of %s:\n%.2000s", f, got)
+				}
+			}
+			if files == 0 {
+				t.Error("no segment was sealed")
+			}
+		})
+	}
+}
