@@ -1,0 +1,121 @@
+package wal
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/firehosed/firehosed/internal/vfs/memfs"
+	"github.com/firehosed/firehosed/streams"
+)
+
+// TestTornBatch tears the last group of the journal in every way: each set of
+// its sectors is written, the others are as they were, zeros or an older group.
+// The batch is there whole, or not at all, and nothing is called damaged.
+func TestTornBatch(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		before int // batches
+	}{
+		{"new file", 6},
+		{"file used again", 150},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			// Time stands still, so that no mark follows the last batch.
+			synctest.Test(t, func(t *testing.T) { testTornBatch(t, tt.before) })
+		})
+	}
+}
+
+func testTornBatch(t *testing.T, batches int) {
+	const sector = 512
+	o := small(memfs.New())
+	o.CheckpointBytes = 1 << 30
+	l := open(t, "/data", o)
+	create(t, l, "s", 2)
+	var want []string
+	put := func(n int) {
+		b := &streams.Batch{State: []streams.StateUpdate{{Key: "n", Value: fmt.Append(nil, n)}}}
+		d := fmt.Sprint(n, strings.Repeat(string(rune('a'+n%26)), 1500))
+		for k := range uint64(2) {
+			b.Records = append(b.Records, streams.NewRecord{Explicit: true, HashKey: streams.HashKey{Hi: k << 63}, Data: []byte(d)})
+		}
+		_, err := l.Append(t.Context(), "s", b)
+		must(t, err)
+		want = append(want, d)
+	}
+	for n := range batches {
+		put(n)
+		if n%20 == 19 {
+			must(t, l.checkpoint())
+		}
+	}
+	synctest.Wait() // a journal file may be made ahead
+	before := copyFS(t, o.FS, "/data")
+	put(batches)
+	synctest.Wait()
+	after := copyFS(t, o.FS, "/data")
+	must(t, l.Close())
+
+	path, old, new, written := "", []byte(nil), []byte(nil), []int(nil)
+	for _, p := range allFiles(t, after, "/data") {
+		a, err := readFile(before, p, 1<<30)
+		must(t, err)
+		b, err := readFile(after, p, 1<<30)
+		must(t, err)
+		if bytes.Equal(a, b) {
+			continue
+		}
+		if path != "" || len(a) != len(b) {
+			t.Fatalf("one batch changed %s and %s", path, p)
+		}
+		path, old, new = p, a, b
+		for at := 0; at < len(a); at += sector {
+			if !bytes.Equal(a[at:at+sector], b[at:at+sector]) {
+				written = append(written, at)
+			}
+		}
+	}
+	if len(written) < 6 || len(written) > 9 {
+		t.Fatalf("one batch changed %d sectors of %s", len(written), path)
+	}
+	for set := range 1 << len(written) {
+		torn := bytes.Clone(old)
+		for i, at := range written {
+			if set>>i&1 == 1 {
+				copy(torn[at:at+sector], new[at:at+sector])
+			}
+		}
+		fsys := copyFS(t, before, "/data")
+		writeAll(t, fsys, path, torn)
+		l := open(t, "/data", small(fsys))
+		n := batches
+		if string(l.State("n")) == fmt.Sprint(batches) {
+			n++
+		}
+		if set == 1<<len(written)-1 && n == batches {
+			t.Error("a batch that was written whole is lost")
+		}
+		for id := range streams.ShardID(2) {
+			recs, err := readShard(t, l, "s", id)
+			must(t, err)
+			if !slices.Equal(texts(recs), want[:n]) {
+				t.Errorf("set %b of sectors: shard %s has %d records, the state says %d", set, id, len(recs), n)
+			}
+		}
+		if res := appendAll(t, l, "s", "next"); int(res.Placed[0].Sequence) != n+1 { //nolint:gosec // Small.
+			t.Errorf("set %b of sectors: sequence %d after %d records", set, res.Placed[0].Sequence, n)
+		}
+		if st := l.Stats(); st.Damaged != 0 {
+			t.Errorf("set %b of sectors: %d shards are called damaged", set, st.Damaged)
+		}
+		must(t, l.Close())
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d sets of %d sectors", 1<<len(written), len(written))
+}
