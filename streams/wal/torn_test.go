@@ -18,19 +18,20 @@ import (
 func TestTornBatch(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		before int // batches
+		before int  // batches
+		used   bool // the file held older groups
 	}{
-		{"new file", 6},
-		{"file used again", 150},
+		{"new file", 6, false},
+		{"file used again", 70, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			// Time stands still, so that no mark follows the last batch.
-			synctest.Test(t, func(t *testing.T) { testTornBatch(t, tt.before) })
+			synctest.Test(t, func(t *testing.T) { testTornBatch(t, tt.before, tt.used) })
 		})
 	}
 }
 
-func testTornBatch(t *testing.T, batches int) {
+func testTornBatch(t *testing.T, batches int, used bool) {
 	const sector = 512
 	o := small(memfs.New())
 	o.CheckpointBytes = 1 << 30
@@ -81,6 +82,9 @@ func testTornBatch(t *testing.T, batches int) {
 	}
 	if len(written) < 6 || len(written) > 9 {
 		t.Fatalf("one batch changed %d sectors of %s", len(written), path)
+	}
+	if was := old[written[2]]|old[written[2]+1]|old[written[2]+2] != 0; was != used {
+		t.Fatalf("there was something in the file before: %v, want %v", was, used)
 	}
 	for set := range 1 << len(written) {
 		torn := bytes.Clone(old)
