@@ -9,6 +9,7 @@ import (
 
 type streamsCmd struct {
 	client
+	Shards bool   `help:"List the shards of the streams and where they come from instead."`
 	Output string `short:"o" enum:"text,json" default:"text" help:"How to print: text or json."`
 }
 
@@ -25,6 +26,9 @@ func (s *streamsCmd) Run(ctx context.Context, out output) error {
 	rows, err := s.streams(ctx, out)
 	if err != nil {
 		return err
+	}
+	if s.Shards {
+		return s.printShards(ctx, out, rows)
 	}
 	deliveries, err := s.deliveryStreams(ctx, out)
 	if err != nil {
