@@ -216,6 +216,8 @@ func (l *Log) refused(u *unit) error {
 		return fmt.Errorf("%w: %w", streams.ErrReadOnly, l.failed)
 	case l.closed:
 		return streams.ErrClosed
+	case l.rebuilt != nil:
+		return fmt.Errorf("%w: %w", streams.ErrReadOnly, errRebuilt)
 	case len(u.frames) == 0:
 		return nil
 	}

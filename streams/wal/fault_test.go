@@ -270,14 +270,6 @@ func TestForeignDirectory(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(dir, formatFile), []byte("hello"), 0o600))
 		}, "data directory of something else"},
 		{"no format file", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, formatFile))) }, "is missing, yet there is data"},
-		{"no snapshot", func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, metaDir))) }, ""},
-		{"broken snapshots", func(t *testing.T, dir string) {
-			list, err := os.ReadDir(filepath.Join(dir, metaDir))
-			must(t, err)
-			for _, e := range list {
-				must(t, os.WriteFile(filepath.Join(dir, metaDir, e.Name()), []byte("{}"), 0o600))
-			}
-		}, "no snapshot"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := tempDir(t)

@@ -31,7 +31,7 @@ type recovery struct {
 func (l *Log) recover() error {
 	// What a killed process renamed is there, but perhaps not on the disk.
 	for _, d := range []string{l.dir, filepath.Join(l.dir, metaDir), l.journal.dir} {
-		if err := l.opt.FS.SyncDir(d); err != nil {
+		if err := l.opt.FS.SyncDir(d); err != nil && !errors.Is(err, os.ErrNotExist) { // then it is rebuilt
 			return err
 		}
 	}
@@ -52,6 +52,7 @@ func (l *Log) recover() error {
 	if err := r.replay(); err != nil {
 		return err
 	}
+	r.checkExtra()
 	if err := r.removeStale(); err != nil {
 		return err
 	}
@@ -81,13 +82,16 @@ func (r *recovery) loadSnapshot() error {
 	l := r.l
 	dir := filepath.Join(l.dir, metaDir)
 	list, err := l.opt.FS.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	var numbers []uint64
+	var paths []string
+	highest := uint64(0)
 	for _, e := range list {
 		if n, ok := snapshotNumber(e.Name()); ok {
 			numbers = append(numbers, n)
+			highest = max(highest, n)
 		}
 	}
 	slices.Sort(numbers)
@@ -105,9 +109,10 @@ func (r *recovery) loadSnapshot() error {
 			return fmt.Errorf("snapshot %s: %w. Nothing was changed", path, err)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", path, err))
+		paths = append(paths, path)
 		l.opt.Logger.Error("snapshot: not readable; the one before it is tried", "file", path, "error", err)
 	}
-	return fmt.Errorf("%w: no snapshot in %s can be read; restore one from a backup. Nothing was changed: %w", ErrFormat, dir, errors.Join(errs...))
+	return r.rebuild(paths, highest, errors.Join(errs...))
 }
 
 func (r *recovery) readSnapshot(path string, number uint64) (*snapshot, error) {

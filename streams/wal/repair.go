@@ -133,7 +133,8 @@ func (r *repairer) run(apply bool) error {
 	for _, d := range r.l.journalDamage {
 		r.out.Journal = append(r.out.Journal, FileDamage{File: d.File, From: d.From, To: d.To, Reason: d.Reason})
 	}
-	if err := r.l.rebuilt.tell(r.out, r.l); err != nil {
+	r.l.rebuilt.tell(r.out)
+	if err := r.l.rebuilt.keep(r.l); err != nil {
 		return err
 	}
 	// What is in the journal only goes to the segments first, so that all

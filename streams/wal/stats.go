@@ -120,7 +120,7 @@ func (l *Log) Stats() Stats {
 		st.SyncLatency[i] = c.latency[i].Load()
 	}
 	l.mu.RLock()
-	st.ReadOnly = l.failed != nil
+	st.ReadOnly = l.failed != nil || l.rebuilt != nil
 	st.JournalBytes = l.sinceCheckpoint
 	st.Streams = len(l.byID)
 	for _, s := range l.byID {
