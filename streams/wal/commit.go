@@ -22,7 +22,7 @@ type unit struct {
 	large   bool   // buf is whole blocks, and written from where it lies
 	slab    *slab  // that buf is a part of, if large
 	padAt   int    // offset in buf of the pad of a large unit
-	left    bool // its caller waits no more, while it is on its way to the disk
+	left    bool   // its caller waits no more, while it is on its way to the disk
 	frames  []unitFrame
 	state   []streams.StateUpdate // copies
 	stateAt int                   // offset in buf of the state frame, if any
