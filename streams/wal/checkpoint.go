@@ -105,6 +105,7 @@ func (l *Log) rest() {
 		l.cur.layout = layout{used: groupHead}
 	}
 	l.mu.Unlock()
+	l.slabs.clear()
 	if l.opt.OnIdle != nil {
 		l.opt.OnIdle()
 	}

@@ -138,6 +138,7 @@ func TestIdleLogRests(t *testing.T) {
 		var rests atomic.Int64
 		o := small(memfs.New())
 		o.ScrubBytesPerSecond = -1
+		o.TailBytes, o.largeBytes = 1<<20, 4<<10
 		o.OnIdle = func() {
 			rests.Add(1)
 			if n := l.tailBytes.Load(); n != 0 {
@@ -150,6 +151,7 @@ func TestIdleLogRests(t *testing.T) {
 			before := rests.Load()
 			for range 20 { // an append each second: in use, with checkpoints meanwhile
 				appendAll(t, l, "s", strings.Repeat("x", 2000))
+				appendAll(t, l, "s", strings.Repeat("y", 5000))
 				time.Sleep(time.Second - time.Millisecond)
 			}
 			if n := rests.Load() - before; n != 0 {
@@ -166,6 +168,12 @@ func TestIdleLogRests(t *testing.T) {
 				held += cap(b)
 			}
 			l.mu.RUnlock()
+			l.slabs.mu.Lock()
+			free := l.slabs.bytes
+			l.slabs.mu.Unlock()
+			if free > 0 {
+				t.Errorf("%d bytes are kept for large appends", free)
+			}
 			if held > 256<<10 { // that of the mark after the last append
 				t.Errorf("%d bytes of buffers are held", held)
 			}
