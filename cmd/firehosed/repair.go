@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/firehosed/firehosed/internal/vfs"
@@ -63,7 +64,7 @@ func printRepair(w io.Writer, rep *wal.Repaired) error {
 		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(t, "STREAM\tSHARD\tFROM\tTO\tRECORDS\tBYTES\tFILE\tREASON")
 		for _, d := range rep.Losses {
-			records := fmt.Sprint(d.Records)
+			records := strconv.FormatInt(d.Records, 10)
 			if d.AtMost {
 				records = "at most " + records
 			}

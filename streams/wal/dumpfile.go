@@ -2,10 +2,12 @@ package wal
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -19,7 +21,7 @@ func (d *dumper) binary(kind, name string, w *window) error {
 	}
 	if d.id == "" && len(head) >= 32 && (string(head[:8]) == journalMagic || string(head[:8]) == segmentMagic) {
 		// A file that lies alone names its log in its head.
-		if err := d.know(fmt.Sprintf("%x", head[16:32])); err != nil {
+		if err := d.know(hex.EncodeToString(head[16:32])); err != nil {
 			return err
 		}
 	}
@@ -58,8 +60,8 @@ func (d *dumper) journalHead(b []byte) (generation uint32, err error) {
 		return 0, d.badHead(b)
 	}
 	return h.generation, d.entry("head", 0, withKey([]field{
-		{"format", formatVersion}, {"log", fmt.Sprintf("%x", h.logID)}, {"generation", h.generation}, {"start", h.start},
-		{"checksum", match(true)},
+		{"format", formatVersion}, {"log", fmt.Sprintf("%x", h.logID)}, {"generation", h.generation},
+		{"start", h.start}, {"checksum", match(true)},
 	}, h.key)...)
 }
 
@@ -305,7 +307,7 @@ func (d *dumper) frame(off int64, h *header, whole, stale bool) error {
 		name = kindNames[kindRecords]
 	}
 	if name == "" {
-		name = fmt.Sprint(h.kind)
+		name = strconv.Itoa(int(h.kind))
 	}
 	f := []field{{"kind", name}}
 	if h.isRecords() {
