@@ -111,6 +111,9 @@ type Storage struct {
 	// more than a quarter of this in a second writes past the page cache. 0 leaves all to
 	// the system.
 	PageCache Bytes `key:"page_cache" default:"256MiB" range:"0B..1PiB"` // -1 for 0 in the file
+	// How long records with `durability: interval` are acknowledged before the disk is told
+	// to keep them: the most that a loss of power may cost of them.
+	SyncInterval Duration `key:"sync_interval" default:"1s" range:"10ms..1m"`
 	// With less free disk space than this, records are refused with an answer that makes
 	// clients try again; reads, delivery and retention go on. 0 means that only a full disk
 	// refuses.
@@ -158,6 +161,9 @@ type MasterKey struct {
 type API struct {
 	// Throughput limits of each shard of the streams that the file does not declare.
 	Limits Limits `key:"limits"`
+	// Durability of the streams that the file does not declare, those of delivery streams
+	// included: see `durability` of a stream.
+	Durability string `key:"durability" default:"fsync" enum:"fsync|interval|none"`
 	// Where buckets are.
 	S3 *Service `key:"s3"`
 	// Where Lambda functions are.
@@ -197,6 +203,12 @@ type Stream struct {
 	RetentionBytes Bytes `key:"retention_bytes" range:"1MiB..8191PiB" otherwise:"no bound"`
 	// Throughput limits of each shard: none, aws, or numbers.
 	Limits Limits `key:"limits"`
+	// When records are acknowledged, and what a loss of power may cost. fsync: when the disk
+	// has confirmed to hold them; nothing is lost. interval: when they are written; a loss of
+	// power loses acknowledged records of at most `storage.sync_interval`. none: the same, but
+	// of up to ten seconds. Without fsync, sequence numbers that consumers saw may be given
+	// again after it. A process that is killed loses nothing in any case.
+	Durability string `key:"durability" default:"fsync" enum:"fsync|interval|none"`
 }
 
 // File is the path of the file this configuration was read from.

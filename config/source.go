@@ -16,6 +16,9 @@ type Source struct {
 type DirectPut struct {
 	// How long a record is kept for delivery and replay.
 	Retention Duration `key:"retention" default:"24h" range:"1s..8760h"`
+	// When records are acknowledged, and what a loss of power may cost: see `durability` of
+	// a stream.
+	Durability string `key:"durability" default:"fsync" enum:"fsync|interval|none"`
 }
 
 // StreamSource reads a stream. Its name alone will do: `stream: clicks`.

@@ -40,8 +40,10 @@ const (
 	MaxStateValueBytes = 1 << 20
 )
 
-// Engine is a set of streams whose appends are durable when they return.
-// All methods may be called concurrently.
+// Engine is a set of streams whose appends are durable when they return, or as
+// durable as the Durability of a stream says: where this interface speaks of
+// durable records of a stream with another one than Fsync, it means those that
+// were acknowledged. All methods may be called concurrently.
 type Engine interface {
 	// Create makes a stream; it is there, and survives a crash, when Create
 	// returns. ErrExists if the name is taken, ErrInvalid for a bad spec.
@@ -54,6 +56,10 @@ type Engine interface {
 	// Bound changes how many bytes a stream may take, 0 for any number; see
 	// StreamSpec. ErrNotFound, ErrInvalid.
 	Bound(ctx context.Context, stream string, bytes int64) error
+	// SetDurability changes the durability of what is appended to a stream from
+	// then on. What was acknowledged before is on the disk when it returns.
+	// ErrNotFound, ErrInvalid.
+	SetDurability(ctx context.Context, stream string, d Durability) error
 	// Split closes a shard and opens two that share its range: [start, at-1]
 	// and [at, end]. The change is one durable unit with the data around it.
 	// ErrNotFound, or ErrInvalid if the shard is closed or at is not inside
@@ -81,7 +87,9 @@ type Engine interface {
 	List() []StreamInfo
 
 	// Append routes the records of b by hash key, makes all of them and all of
-	// b.State durable as one unit, and returns where each went. After an error
+	// b.State durable as one unit, and returns where each went. A batch with
+	// state waits for the disk whatever the durability of the stream is, and with
+	// it what was acknowledged before. After an error
 	// none is acknowledged (after a crash or ErrReadOnly, some or all may still
 	// be found in the log, unaltered and once). b is not kept after the return.
 	// A batch without records may name no stream (""): it only changes state,
@@ -129,6 +137,8 @@ type StreamSpec struct {
 	// What is still being written to counts, but does not go, so a stream may
 	// take more by as much as one such unit for each shard.
 	RetentionBytes int64
+	// Durability of the records. Empty means Fsync.
+	Durability Durability
 }
 
 // Status of a stream. Changes are atomic, so there is no CREATING or UPDATING.
@@ -149,6 +159,7 @@ type StreamInfo struct {
 	Retention time.Duration
 	// RetentionBytes bounds the stored bytes, 0 if nothing does.
 	RetentionBytes int64
+	Durability     Durability
 	Shards         []ShardInfo // by id; open ones, and closed ones until their records have expired
 }
 

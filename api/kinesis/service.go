@@ -39,6 +39,9 @@ type Options struct {
 	// Limits holds the streams that ask for it to the rates of shards. Nil means
 	// that none is.
 	Limits *limits.Limiter
+	// Durability of the streams that are made by calls. Empty means
+	// streams.Fsync.
+	Durability streams.Durability
 	// Clock returns the present time; nil means time.Now.
 	Clock func() time.Time
 	// Logger gets what an operator should know; nil discards.
@@ -55,6 +58,7 @@ type Service struct {
 	shards    int
 	declared  func(string) bool
 	limits    *limits.Limiter
+	durable   streams.Durability
 	clock     func() time.Time
 	log       *slog.Logger
 	batches   sync.Pool // of *streams.Batch
@@ -83,6 +87,7 @@ func New(opt Options) (*Service, error) {
 		shards:   opt.ShardLimit,
 		declared: opt.Declared,
 		limits:   opt.Limits,
+		durable:  opt.Durability,
 		clock:    opt.Clock,
 		log:      opt.Logger,
 	}

@@ -50,7 +50,7 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	if err := s.setAttributes(ctx, name, a); err != nil {
 		return s.translate(err, t)
 	}
-	if _, err := s.engine.Create(ctx, streams.StreamSpec{Name: name, Shards: shards}); err != nil {
+	if _, err := s.engine.Create(ctx, streams.StreamSpec{Name: name, Shards: shards, Durability: s.durable}); err != nil {
 		return s.translate(err, t)
 	}
 	return nil

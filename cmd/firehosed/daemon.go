@@ -104,6 +104,7 @@ func (n *node) walOptions(keys wal.Keys) wal.Options {
 		Logger: n.log, Keys: keys, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), BallastBytes: int64(n.cfg.Storage.Ballast), TailBytes: int64(n.cfg.Memory.Log),
 		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,
+		SyncInterval: time.Duration(n.cfg.Storage.SyncInterval),
 	}
 }
 
@@ -129,18 +130,33 @@ func (n *node) declare(ctx context.Context) error {
 		if err := n.ensureBound(ctx, name, int64(s.RetentionBytes)); err != nil {
 			return err
 		}
+		if err := n.ensureDurability(ctx, name, s.Durability); err != nil {
+			return err
+		}
+	}
+	for _, s := range n.engine.List() {
+		if n.cfg.Streams[s.Name] != nil {
+			continue
+		}
+		if err := n.ensureDurability(ctx, s.Name, n.cfg.API.Durability); err != nil {
+			return err
+		}
 	}
 	for name, d := range n.cfg.DeliveryStreams {
 		retention := time.Duration(0)
+		durability := string(streams.Fsync) // lines ride with their offsets, which are always synced
 		switch {
 		case d.Source.DirectPut != nil:
-			retention = time.Duration(d.Source.DirectPut.Retention)
+			retention, durability = time.Duration(d.Source.DirectPut.Retention), d.Source.DirectPut.Durability
 		case d.Source.File != nil:
 			retention = time.Duration(d.Source.File.Retention)
 		default:
 			continue
 		}
 		if err := n.ensureStream(ctx, ownStream(name), 1, retention); err != nil {
+			return err
+		}
+		if err := n.ensureDurability(ctx, ownStream(name), durability); err != nil {
 			return err
 		}
 	}
@@ -175,6 +191,19 @@ func (n *node) ensureBound(ctx context.Context, name string, bytes int64) error 
 	if err == nil && info.RetentionBytes != bytes {
 		err = n.engine.Bound(ctx, name, bytes)
 		n.log.Info("bound of the stored bytes changed", "stream", name, "bytes", bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
+	return nil
+}
+
+func (n *node) ensureDurability(ctx context.Context, name, durability string) error {
+	info, err := n.engine.Describe(name)
+	if d := streams.Durability(durability); err == nil && info.Durability != d {
+		if err = n.engine.SetDurability(ctx, name, d); err == nil {
+			n.log.Info("durability changed", "stream", name, "durability", durability)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
@@ -248,6 +277,7 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	}
 	k, err := kinesis.New(kinesis.Options{
 		Engine: n.engine, Region: n.cfg.Region, AccountID: n.cfg.AccountID, TokenKey: key, Logger: n.log,
+		Durability: streams.Durability(n.cfg.API.Durability),
 		Declared: func(stream string) bool { return n.cfg.Streams[stream] != nil },
 		Limits:   n.limits,
 	})

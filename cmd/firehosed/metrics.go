@@ -55,9 +55,9 @@ type gauge[T any] struct {
 }
 
 var logGauges = []gauge[wal.Stats]{
-	{"log_appends_total", "Batches made durable.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Appends) }},
-	{"log_records_total", "Records made durable.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Records) }},
-	{"log_bytes_total", "Bytes of data and keys made durable.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Bytes) }},
+	{"log_appends_total", "Batches acknowledged.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Appends) }},
+	{"log_records_total", "Records acknowledged.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Records) }},
+	{"log_bytes_total", "Bytes of data and keys acknowledged.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Bytes) }},
 	{"log_read_records_total", "Records read.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.ReadRecords) }},
 	{"log_read_bytes_total", "Bytes read.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.ReadBytes) }},
 	{"log_checkpoints_total", "Checkpoints of the journal.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.Checkpoints) }},
@@ -82,6 +82,7 @@ var logGauges = []gauge[wal.Stats]{
 	{"log_compressed_to_bytes_total", "Bytes of these files after.", prometheus.CounterValue, func(s wal.Stats) float64 { return float64(s.CompressedTo) }},
 	{"log_open_files", "Segment files open.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.OpenFiles) }},
 	{"log_streams", "Streams, internal ones included.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.Streams) }},
+	{"log_unsynced_bytes", "Bytes of the journal that were acknowledged before a sync and wait for one: what a loss of power would cost.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.Unsynced) }},
 	{"log_shards", "Shards, closed ones included.", prometheus.GaugeValue, func(s wal.Stats) float64 { return float64(s.Shards) }},
 }
 
@@ -116,6 +117,7 @@ type collector struct {
 	n          *node
 	log        []*prometheus.Desc
 	syncs      *prometheus.Desc
+	durability *prometheus.Desc
 	deliveries []*prometheus.Desc
 	failed     *prometheus.Desc
 	sources    map[string]*prometheus.Desc
@@ -145,6 +147,7 @@ func newCollector(n *node) *collector {
 		c.log = append(c.log, desc(g.name, g.help))
 	}
 	c.syncs = desc("log_sync_seconds", "Time to make a write of the journal durable.")
+	c.durability = desc("log_durability_streams", "Streams by when their records are acknowledged: fsync, or with interval and none before they are durable.", "durability")
 	for _, g := range deliveryGauges {
 		c.deliveries = append(c.deliveries, desc(g.name, g.help, "delivery_stream"))
 	}
@@ -170,6 +173,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	st := c.n.engine.Stats()
 	for i, g := range logGauges {
 		emit(c.log[i], g.kind, g.read(st))
+	}
+	for d, count := range st.ByDurability {
+		emit(c.durability, prometheus.GaugeValue, float64(count), string(d))
 	}
 	buckets, sum := map[float64]uint64{}, uint64(0)
 	for i, bound := range wal.SyncBuckets {

@@ -110,7 +110,11 @@ func (r *registry) start(ctx context.Context, m *madeStream) error {
 	built.opt.StateID = m.id()
 	if m.def.Type == firehose.DirectPut {
 		built.opt.Source = ownStream(m.id())
-		if err := r.n.ensureStream(ctx, built.opt.Source, 1, built.opt.HoldRetention); err != nil {
+		err := r.n.ensureStream(ctx, built.opt.Source, 1, built.opt.HoldRetention)
+		if err == nil {
+			err = r.n.ensureDurability(ctx, built.opt.Source, r.n.cfg.API.Durability)
+		}
+		if err != nil {
 			return errors.Join(err, built.close())
 		}
 	}

@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"retention", testRetention},
 		{"configure retention", testConfigure},
 		{"bound of the bytes", testBound},
+		{"durability", testDurability},
 		{"closed shards expire", testClosedExpire},
 		{"arrival never goes back", testClockBack},
 		{"wait", testWait},

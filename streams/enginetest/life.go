@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -281,6 +282,43 @@ func testBound(t *testing.T, e *env) {
 	}
 	if err := e.Bound(t.Context(), "nothing", 1); !errors.Is(err, streams.ErrNotFound) {
 		t.Errorf("bound of nothing: %v", err)
+	}
+}
+
+func testDurability(t *testing.T, e *env) {
+	if _, err := e.Create(t.Context(), streams.StreamSpec{Name: "bad", Shards: 1, Durability: "sometimes"}); !errors.Is(err, streams.ErrInvalid) {
+		t.Errorf("an unknown durability: %v", err)
+	}
+	e.create(t, "plain", 1)
+	if got := e.describe(t, "plain").Durability; got != streams.Fsync {
+		t.Errorf("durability %q unless told", got)
+	}
+	info, err := e.Create(t.Context(), streams.StreamSpec{Name: "s", Shards: 1, Durability: streams.None})
+	must(t, err)
+	if info.Durability != streams.None {
+		t.Errorf("created %+v", info)
+	}
+	var all []string
+	for i, d := range []streams.Durability{streams.None, streams.Interval, streams.Fsync, streams.None} {
+		must(t, e.SetDurability(t.Context(), "s", d))
+		must(t, e.Configure(t.Context(), "s", 30*time.Hour)) // which leaves it alone
+		for k := range 2 {
+			if got := e.describe(t, "s"); got.Durability != d || got.Retention != 30*time.Hour {
+				t.Errorf("%s: described %+v", d, got)
+			}
+			all = append(all, fmt.Sprint(i, k))
+			e.put(t, "s", all[len(all)-1])
+			want(t, e.all(t, ref("s", 0), horizon, streams.Limit{}), all...)
+			must(t, e.Wait(t.Context(), ref("s", 0), streams.Sequence(len(all))))
+			e.reopen(t)
+			want(t, e.all(t, ref("s", 0), horizon, streams.Limit{}), all...)
+		}
+	}
+	if err := e.SetDurability(t.Context(), "s", ""); !errors.Is(err, streams.ErrInvalid) {
+		t.Errorf("no durability: %v", err)
+	}
+	if err := e.SetDurability(t.Context(), "nothing", streams.None); !errors.Is(err, streams.ErrNotFound) {
+		t.Errorf("durability of nothing: %v", err)
 	}
 }
 

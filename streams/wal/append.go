@@ -151,6 +151,9 @@ func (l *Log) assign(st *stream, route *routing, u *unit, state int64) error {
 		at = max(at, s.arrived) // within a shard, arrivals never go back
 	}
 	u.arrival = at
+	if len(u.state) == 0 {
+		u.durability = st.durability
+	}
 	for i := range u.frames {
 		f := &u.frames[i]
 		f.base = f.shard.assigned

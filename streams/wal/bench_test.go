@@ -27,7 +27,7 @@ func BenchmarkAppend(b *testing.B) {
 		{256, 1, 1000},
 	} {
 		b.Run(fmt.Sprintf("writers=%d/records=%d/shards=%d", c.writers, c.records, c.shards), func(b *testing.B) {
-			benchAppend(b, c.writers, c.records, c.shards, Options{MinFreeBytes: -1})
+			benchAppend(b, c.writers, c.records, c.shards, streams.Fsync, Options{MinFreeBytes: -1})
 		})
 	}
 }
@@ -37,19 +37,20 @@ func BenchmarkAppendEncrypted(b *testing.B) {
 	for _, writers := range []int{1, 8} {
 		for name, keys := range map[string]Keys{"off": {}, "on": {Current: testKey(1)}} {
 			b.Run(fmt.Sprintf("writers=%d/%s", writers, name), func(b *testing.B) {
-				benchAppend(b, writers, 500, 1, Options{MinFreeBytes: -1, Keys: keys})
+				benchAppend(b, writers, 500, 1, streams.Fsync, Options{MinFreeBytes: -1, Keys: keys})
 			})
 		}
 	}
 }
 
-func benchAppend(b *testing.B, writers, records, shards int, opt Options) {
+func benchAppend(b *testing.B, writers, records, shards int, d streams.Durability, opt Options) {
 	const size = 1 << 10
 	dir := b.TempDir()
 	l, err := Open(filepath.Join(dir, "log"), opt)
 	must(b, err)
 	defer func() { must(b, l.Close()) }()
 	create(b, l, "s", shards)
+	must(b, l.SetDurability(b.Context(), "s", d))
 	data := make([]byte, size)
 	for i := range data {
 		data[i] = byte(i * 7)
@@ -122,4 +123,15 @@ func bareLoop(b *testing.B, dir string, size int) float64 {
 	took := time.Since(start)
 	must(b, f.Close())
 	return float64(n*size) / took.Seconds()
+}
+
+// BenchmarkDurability is what the durability of a stream changes, in one run.
+func BenchmarkDurability(b *testing.B) {
+	for _, c := range []struct{ writers, records int }{{1, 1}, {256, 1}, {8, 500}} {
+		for _, d := range []streams.Durability{streams.Fsync, streams.Interval, streams.None} {
+			b.Run(fmt.Sprintf("writers=%d/records=%d/durability=%s", c.writers, c.records, d), func(b *testing.B) {
+				benchAppend(b, c.writers, c.records, 1, d, Options{MinFreeBytes: -1})
+			})
+		}
+	}
 }

@@ -156,6 +156,11 @@ func (l *Log) checkpointOnce() error {
 	if err == nil {
 		l.makeRoom(l.opt.TailBytes)
 		snap.place()
+		// No segment holds more for sure than the journal: after a loss of power
+		// everything ends at one moment, and no batch is there in part.
+		err = l.syncJournal()
+	}
+	if err == nil {
 		err = l.writeSnapshot(snap)
 	}
 	if err != nil {
@@ -241,6 +246,11 @@ func (l *Log) bringToSegment(s *shard) (position, error) {
 		}
 	}
 	s.mu.Unlock()
+	if len(full) > 0 {
+		if err := l.syncJournal(); err != nil {
+			return position{}, err
+		}
+	}
 	for _, seg := range full {
 		if err := l.sealSegment(s, seg); err != nil {
 			return position{}, err

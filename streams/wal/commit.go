@@ -30,6 +30,9 @@ type unit struct {
 	ctlAt   int
 
 	arrival int64
+	// durability of records alone; of all else it is empty, which means that
+	// everybody in the group waits for the disk.
+	durability streams.Durability
 }
 
 // stored is how many bytes the unit takes in the journal if it is encrypted with
@@ -62,10 +65,13 @@ type unitFrame struct {
 	payload int64
 }
 
-// group is what becomes durable by one write and one sync.
+// group is what becomes durable by one write and one sync, or is acknowledged
+// without the sync if all in it may be.
 type group struct {
 	layout
-	bytes  int // of all units
+	strict bool // somebody waits for the disk
+	timed  bool // somebody wants a sync within the interval
+	bytes  int  // of all units
 	number uint64
 	units  []*unit
 	key    *dataKey       // that encrypts the units, nil if they are not
@@ -92,6 +98,13 @@ func (g *group) fits(n int) bool { return g.bytes+n <= groupTarget || len(g.unit
 func (g *group) take(u *unit, seed uint32) (off int) {
 	g.units = append(g.units, u)
 	g.bytes += u.stored(g.key)
+	switch u.durability {
+	case streams.None:
+	case streams.Interval:
+		g.timed = true
+	default:
+		g.strict = true
+	}
 	wait := g.copies.Wait // they take no locks and are short
 	if u.large {
 		g.room(0, wait)
@@ -230,18 +243,26 @@ func (l *Log) commitLoop() {
 	mark := time.NewTimer(markAfter)
 	mark.Stop()
 	defer mark.Stop()
+	defer close(l.late.ended)
+	defer l.late.timer.Stop()
 	for {
 		select {
 		case <-l.work:
 			for l.commit(false) {
+				l.syncIfDue()
 			}
 			mark.Reset(markAfter)
 		case <-mark.C:
 			l.commit(true)
 			l.slabs.clear()
+		case <-l.late.timer.C:
+			_ = l.syncLate() // it made the log read-only
+		case done := <-l.late.asked:
+			done <- l.syncLate()
 		case <-l.stopCommit:
 			for l.commit(false) {
 			}
+			_ = l.syncLate()
 			return
 		}
 	}
@@ -270,9 +291,11 @@ func (l *Log) commit(mark bool) bool {
 		info.key, info.keyGeneration = g.key.id, g.key.generation
 	}
 	records := slices.ContainsFunc(g.units, func(u *unit) bool { return len(u.frames) > 0 })
-	err := l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
+	before := l.journal.unsynced.Load()
+	sync := g.strict || len(g.units) == 0
+	err := l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records, sync)
 	if errors.Is(err, errNoSpace) && !records && l.dropBallast() {
-		err = l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records)
+		err = l.journal.write(&g.layout, &info, l.opt.Clock().UnixMilli(), records, sync)
 	}
 	took := l.monotonic() - start
 	switch {
@@ -284,9 +307,10 @@ func (l *Log) commit(mark bool) bool {
 		l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
 		return false
 	}
-	l.stats.synced(took, int64(info.total))
-	if l.opt.OnSync != nil {
-		l.opt.OnSync(took, int64(info.total))
+	if l.journal.unsynced.Load() == 0 {
+		l.synced(took, before+int64(info.total))
+	} else if g.timed {
+		l.late.arm(l.opt.SyncInterval)
 	}
 	l.space.wrote(int64(info.total))
 	if err := l.renewJournalKey(); err != nil {
@@ -301,8 +325,9 @@ func (l *Log) commit(mark bool) bool {
 	return true
 }
 
-// publish makes a durable group visible, then acknowledges it. It is the one
-// place that does (promises P1 and P4; TestCrash guards them).
+// publish makes a group visible that is durable, or written if all in it may be
+// acknowledged then, and acknowledges it. It is the one place that does
+// (promises P1 and P4; TestCrash guards them).
 func (l *Log) publish(g *group, info groupInfo) {
 	l.mu.Lock()
 	l.durable = info.lsn + uint64(info.total)

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,13 +18,15 @@ type control struct {
 	Shards    int    `json:"shards,omitempty"`          // create
 	Retention int64  `json:"retention_ms,omitempty"`    // create, configure
 	Bound     *int64 `json:"retention_bytes,omitempty"` // create, configure; missing: none, as it was
-	Time      int64  `json:"time_ms,omitempty"`
-	Shard     uint32 `json:"shard,omitempty"`    // split; merge: the lower one
-	Adjacent  uint32 `json:"adjacent,omitempty"` // merge: the upper one
-	At        string `json:"at,omitempty"`       // split: decimal
-	Child     uint32 `json:"child,omitempty"`    // split, merge, reshard: id of the first new shard
-	Created   int64  `json:"created_ms,omitempty"`
-	Steps     []step `json:"steps,omitempty"` // reshard
+	// Durability, of create and configure. Missing: fsync, as it was.
+	Durability streams.Durability `json:"durability,omitempty"`
+	Time       int64              `json:"time_ms,omitempty"`
+	Shard      uint32             `json:"shard,omitempty"`    // split; merge: the lower one
+	Adjacent   uint32             `json:"adjacent,omitempty"` // merge: the upper one
+	At         string             `json:"at,omitempty"`       // split: decimal
+	Child      uint32             `json:"child,omitempty"`    // split, merge, reshard: id of the first new shard
+	Created    int64              `json:"created_ms,omitempty"`
+	Steps      []step             `json:"steps,omitempty"` // reshard
 }
 
 func (c *control) encode() ([]byte, error) { return json.Marshal(c) }
@@ -31,7 +34,7 @@ func (c *control) encode() ([]byte, error) { return json.Marshal(c) }
 func decodeControl(b []byte) (*control, error) {
 	c := new(control)
 	if err := json.Unmarshal(b, c); err != nil {
-		return nil, fmt.Errorf("control record: %w", err)
+		return nil, fmt.Errorf("control record: %w: %w", errContent, err)
 	}
 	switch c.Op {
 	case "create":
@@ -72,6 +75,9 @@ func (l *Log) apply(c *control) {
 		st.retention = time.Duration(c.Retention) * time.Millisecond
 		if c.Bound != nil {
 			st.bound = *c.Bound
+		}
+		if c.Durability != "" {
+			st.durability = c.Durability
 		}
 	case "split":
 		at, err := streams.ParseHashKey(c.At)
@@ -120,7 +126,7 @@ func (l *Log) applyCreate(c *control) {
 	}
 	st := &stream{
 		name: string(*c.Name), id: c.Stream, created: msTime(c.Time),
-		retention: time.Duration(c.Retention) * time.Millisecond,
+		retention: time.Duration(c.Retention) * time.Millisecond, durability: cmp.Or(c.Durability, streams.Fsync),
 		nextShard: streams.ShardID(c.Shards), shards: make(map[streams.ShardID]*shard, c.Shards), //nolint:gosec // At most 10,000.
 	}
 	for i, rng := range streams.UniformRanges(c.Shards) {

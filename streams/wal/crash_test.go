@@ -88,6 +88,8 @@ type ledger struct {
 }
 
 type streamLedger struct {
+	relaxed bool                      // acknowledged before a sync
+	loose   map[place]unsynced        // acknowledged, or read, since the last start, and not known to be synced
 	exists  bool                      // create was acknowledged
 	maybe   bool                      // create or delete was asked for and not acknowledged
 	shards  map[streams.ShardID]int64 // when it was closed, or seen open last
@@ -106,8 +108,14 @@ type record struct {
 	arrival   int64
 }
 
+type unsynced struct {
+	record
+	worker int // that appended it, -1 if it was only read
+}
+
 type tried struct {
 	records int
+	state   bool
 	acked   bool
 	worker  int
 	number  int
@@ -118,7 +126,10 @@ func newLedger() *ledger {
 }
 
 func newStreamLedger() *streamLedger {
-	return &streamLedger{shards: map[streams.ShardID]int64{}, acked: map[place]record{}, placed: map[place]bool{}, batches: map[string]*tried{}}
+	return &streamLedger{
+		loose: map[place]unsynced{}, shards: map[streams.ShardID]int64{}, acked: map[place]record{},
+		placed: map[place]bool{}, batches: map[string]*tried{},
+	}
 }
 
 type history struct {
@@ -126,6 +137,7 @@ type history struct {
 	rng    *rand.Rand
 	fs     *memfs.FS
 	ledger *ledger
+	cut    bool         // the power, since the last start
 	number atomic.Int64 // of batches
 
 	encrypt, compress bool
@@ -174,9 +186,41 @@ func (h *history) options(fsys *errfs.FS) Options {
 	return o
 }
 
-// round opens the log, works on it until the power is cut, and looks at what
-// is left.
+// round works on the log for some lives, and looks at what is left.
 func (h *history) round() {
+	lives := 1 + h.rng.IntN(3)
+	if h.aging {
+		lives = 1 // a look after each keeps the ledger of what may have expired
+	}
+	for range lives {
+		if h.life(); h.t.Failed() {
+			return
+		}
+	}
+	e := errfs.New(h.fs, nil)
+	found := h.dump()
+	l, err := Open(crashDir, h.options(e))
+	if err != nil {
+		h.t.Errorf("open after the crash: %v", err)
+		return
+	}
+	h.settle(l)
+	h.verify(l)
+	if h.t.Failed() {
+		h.t.Log("found after the crash:\n" + found)
+	}
+	if err := l.Close(); err != nil {
+		h.t.Errorf("close: %v", err)
+	}
+	if h.rng.IntN(4) == 0 {
+		// All of it was closed cleanly and must survive without another write.
+		h.fs = h.fs.Crash(h.rng)
+	}
+}
+
+// life opens the log and works on it until the process is killed, or the power
+// is cut.
+func (h *history) life() {
 	cut := int64(h.rng.IntN(400))
 	if h.rng.IntN(10) == 0 {
 		cut = int64(h.rng.IntN(30)) // within the start
@@ -193,31 +237,78 @@ func (h *history) round() {
 	})
 	l, err := Open(crashDir, h.options(e))
 	if err == nil {
+		h.settle(l)
 		h.work(l)
-		_ = l.Close() // the power is cut, or it ends cleanly
+		if l.Close() == nil {
+			h.keep() // it ended cleanly
+		}
 	} else if !errors.Is(err, syscall.EIO) {
 		h.t.Errorf("open: %v", err)
 		return
 	}
-	h.fs = h.fs.Crash(h.rng)
-	e = errfs.New(h.fs, nil)
-	found := h.dump()
-	l, err = Open(crashDir, h.options(e))
-	if err != nil {
-		h.t.Errorf("open after the crash: %v", err)
-		return
-	}
-	h.verify(l)
-	if h.t.Failed() {
-		h.t.Log("found after the crash:\n" + found)
-	}
-	if err := l.Close(); err != nil {
-		h.t.Errorf("close: %v", err)
-	}
-	if h.rng.IntN(4) == 0 {
-		// All of it was closed cleanly and must survive without another write.
+	if h.rng.IntN(3) > 0 { // else it is killed, and what was not synced may only be lost later
+		h.cut = true
 		h.fs = h.fs.Crash(h.rng)
 	}
+}
+
+// keep notes that nothing that was acknowledged may be lost.
+func (h *history) keep() {
+	for _, sl := range h.ledger.streams {
+		for at, r := range sl.loose {
+			sl.acked[at] = r.record
+		}
+		clear(sl.loose)
+	}
+}
+
+// synced notes that nothing may be lost that a worker got acknowledged before.
+func (h *history) synced(w int) {
+	h.ledger.mu.Lock()
+	defer h.ledger.mu.Unlock()
+	for _, sl := range h.ledger.streams {
+		for at, r := range sl.loose {
+			if r.worker == w {
+				sl.acked[at] = r.record
+				delete(sl.loose, at)
+			}
+		}
+	}
+}
+
+// settle compares a log that was just opened with what was acknowledged without
+// a sync: of each shard a first part is there. All that is there must stay.
+func (h *history) settle(l *Log) {
+	for name, sl := range h.ledger.streams {
+		if !sl.relaxed {
+			continue
+		}
+		info, err := l.Describe(name)
+		if err != nil {
+			if sl.exists {
+				h.t.Errorf("describe %s: %v", name, err)
+			}
+			continue
+		}
+		next := map[streams.ShardID]streams.Sequence{}
+		for _, s := range info.Shards {
+			next[s.ID] = s.Next
+		}
+		for at, r := range sl.loose {
+			if n, ok := next[at.shard]; !ok || at.seq < n { // or the shard has expired
+				sl.acked[at] = r.record
+			} else if !h.cut {
+				h.t.Errorf("%s %v: acknowledged, and lost without a loss of power", name, at)
+			}
+		}
+		clear(sl.loose)
+		for at := range sl.placed {
+			if n, ok := next[at.shard]; ok && at.seq >= n {
+				delete(sl.placed, at) // it may be given again
+			}
+		}
+	}
+	h.cut = false
 }
 
 // dump lists the files for the report of a failure.
@@ -256,7 +347,9 @@ func (h *history) work(l *Log) {
 		})
 	}
 	readers := sync.WaitGroup{}
-	readers.Go(func() { h.follow(ctx, l) })
+	for _, name := range []string{"shared", "late-interval", "late-none"} {
+		readers.Go(func() { h.follow(ctx, l, name) })
+	}
 	wg.Wait()
 	cancel()
 	readers.Wait()
@@ -266,8 +359,13 @@ func (h *history) work(l *Log) {
 func (h *history) step(ctx context.Context, l *Log, w int, rng *rand.Rand) bool {
 	own := fmt.Sprintf("own-%d", w)
 	stream := "shared"
-	if rng.IntN(3) == 0 {
+	switch rng.IntN(6) {
+	case 0, 1:
 		stream = own
+	case 2:
+		stream = "late-interval"
+	case 3:
+		stream = "late-none"
 	}
 	h.clock.advance(time.Duration(rng.IntN(1000)) * time.Millisecond)
 	switch n := rng.IntN(100); {
@@ -277,7 +375,11 @@ func (h *history) step(ctx context.Context, l *Log, w int, rng *rand.Rand) bool 
 		l.retain()
 		return true
 	case n < 3:
-		return h.check(l.checkpoint())
+		err := l.checkpoint()
+		if err == nil {
+			h.synced(w)
+		}
+		return h.check(err)
 	case n < 8:
 		return h.reshape(ctx, l, stream, rng)
 	case n < 10:
@@ -306,6 +408,7 @@ func (h *history) ensure(ctx context.Context, l *Log, name string, rng *rand.Ran
 	sl := h.ledger.streams[name]
 	if sl == nil {
 		sl = newStreamLedger()
+		sl.relaxed = strings.HasPrefix(name, "late-")
 		h.ledger.streams[name] = sl
 	}
 	exists := sl.exists
@@ -316,7 +419,11 @@ func (h *history) ensure(ctx context.Context, l *Log, name string, rng *rand.Ran
 	if exists {
 		return true
 	}
-	info, err := l.Create(ctx, streams.StreamSpec{Name: name, Shards: 1 + rng.IntN(4)})
+	spec := streams.StreamSpec{Name: name, Shards: 1 + rng.IntN(4)}
+	if d, ok := strings.CutPrefix(name, "late-"); ok {
+		spec.Durability = streams.Durability(d)
+	}
+	info, err := l.Create(ctx, spec)
 	if err != nil && !errors.Is(err, streams.ErrExists) {
 		return h.check(err)
 	}
@@ -335,7 +442,11 @@ func (h *history) append(ctx context.Context, l *Log, stream string, w int, rng 
 	}
 	number := int(h.number.Add(1))
 	name := fmt.Sprintf("%d.%d", w, number)
-	b := &streams.Batch{State: []streams.StateUpdate{{Key: stateKey(stream, w), Value: fmt.Append(nil, number)}}}
+	b := new(streams.Batch)
+	relaxed := strings.HasPrefix(stream, "late-")
+	if !relaxed || rng.IntN(4) == 0 { // with state it is synced
+		b.State = []streams.StateUpdate{{Key: stateKey(stream, w), Value: fmt.Append(nil, number)}}
+	}
 	for i := range 1 + rng.IntN(12) {
 		size := rng.IntN(300)
 		if rng.IntN(20) == 0 {
@@ -349,7 +460,7 @@ func (h *history) append(ctx context.Context, l *Log, stream string, w int, rng 
 	}
 	h.ledger.mu.Lock()
 	sl := h.ledger.streams[stream]
-	try := &tried{records: len(b.Records), worker: w, number: number}
+	try := &tried{records: len(b.Records), state: len(b.State) > 0, worker: w, number: number}
 	sl.batches[name] = try
 	h.ledger.mu.Unlock()
 	res, err := l.Append(ctx, stream, b)
@@ -365,7 +476,20 @@ func (h *history) append(ctx context.Context, l *Log, stream string, w int, rng 
 		if seen, ok := sl.acked[at]; sl.placed[at] || (ok && seen != rec) {
 			h.t.Errorf("%s %v was given twice: %.200v, %.200v", stream, at, seen, rec)
 		}
-		sl.acked[at], sl.placed[at] = rec, true
+		if seen, ok := sl.loose[at]; ok && seen.record != rec {
+			h.t.Errorf("%s %v: read as %.200v, acknowledged as %.200v", stream, at, seen.record, rec)
+		}
+		sl.placed[at] = true
+		if relaxed {
+			sl.loose[at] = unsynced{rec, w}
+		} else {
+			sl.acked[at] = rec
+		}
+	}
+	if try.state {
+		h.ledger.mu.Unlock()
+		h.synced(w) // the lock is taken again by the deferred call
+		h.ledger.mu.Lock()
 	}
 	return true
 }
@@ -444,10 +568,10 @@ func (h *history) drop(stream string) {
 
 // follow reads the shared stream as it grows. What a reader was shown must be
 // there after a crash, too.
-func (h *history) follow(ctx context.Context, l *Log) {
+func (h *history) follow(ctx context.Context, l *Log, name string) {
 	next := map[streams.ShardID]streams.Sequence{}
 	for ctx.Err() == nil {
-		info, err := l.Describe("shared")
+		info, err := l.Describe(name)
 		if err != nil {
 			if !errors.Is(err, streams.ErrNotFound) {
 				return
@@ -456,7 +580,7 @@ func (h *history) follow(ctx context.Context, l *Log) {
 			runtime.Gosched()
 		}
 		for _, s := range info.Shards {
-			p, err := l.Read(ctx, streams.ShardRef{Stream: "shared", Shard: s.ID},
+			p, err := l.Read(ctx, streams.ShardRef{Stream: name, Shard: s.ID},
 				streams.Position{Kind: streams.At, Seq: next[s.ID]}, streams.Limit{Records: 50})
 			if err != nil {
 				if errors.Is(err, streams.ErrNotFound) && h.aging {
@@ -469,18 +593,26 @@ func (h *history) follow(ctx context.Context, l *Log) {
 			}
 			next[s.ID] = p.Next
 			h.ledger.mu.Lock()
+			sl := h.ledger.streams[name]
 			for _, r := range p.Records {
 				at := place{s.ID, r.Sequence}
 				got := record{r.PartitionKey, string(r.Data), r.Arrival.UnixMilli()}
-				if want, ok := h.ledger.streams["shared"].acked[at]; ok && want != got {
-					h.t.Errorf("read %v: %+v, acknowledged %+v", at, got, want)
+				want, ok := sl.acked[at]
+				late, isLate := sl.loose[at]
+				if (ok && want != got) || (isLate && late.record != got) {
+					h.t.Errorf("read %v: %+v, acknowledged %+v %+v", at, got, want, late)
 				}
-				h.ledger.streams["shared"].acked[at] = got
+				switch {
+				case !sl.relaxed:
+					sl.acked[at] = got
+				case !ok && !isLate:
+					sl.loose[at] = unsynced{got, -1}
+				}
 			}
 			h.ledger.mu.Unlock()
 		}
 		id := streams.ShardID(h.number.Load() % int64(len(info.Shards)+1)) //nolint:gosec // Small.
-		if err := l.Wait(ctx, streams.ShardRef{Stream: "shared", Shard: id}, next[id]); err != nil && !errors.Is(err, streams.ErrNotFound) {
+		if err := l.Wait(ctx, streams.ShardRef{Stream: name, Shard: id}, next[id]); err != nil && !errors.Is(err, streams.ErrNotFound) {
 			return
 		}
 	}
@@ -584,7 +716,9 @@ func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info strea
 		if len(idx) != try.records {
 			t.Errorf("%s: batch %s has %d of %d records", name, b, len(idx), try.records)
 		}
-		newest[try.worker] = max(newest[try.worker], try.number)
+		if try.state {
+			newest[try.worker] = max(newest[try.worker], try.number)
+		}
 	}
 	for w, number := range newest {
 		// The batch that set the state last may have expired.

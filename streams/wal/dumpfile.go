@@ -480,8 +480,14 @@ func (d *dumper) snapshot(w *window) error {
 }
 
 func (d *dumper) snapStream(e *snapStream) error {
-	if err := d.entry("stream", 0, field{"id", e.ID}, field{"name", string(e.Name)}, field{"created", stamp(e.Created)},
-		field{"retention", msDuration(e.Retention).String()}, field{"next_shard", e.NextShard}, field{"shards", len(e.Shards)}); err != nil {
+	f := []field{
+		{"id", e.ID}, {"name", string(e.Name)}, {"created", stamp(e.Created)},
+		{"retention", msDuration(e.Retention).String()}, {"next_shard", e.NextShard}, {"shards", len(e.Shards)},
+	}
+	if e.Durability != "" {
+		f = append(f, field{"durability", string(e.Durability)})
+	}
+	if err := d.entry("stream", 0, f...); err != nil {
 		return err
 	}
 	for i := range e.Shards {

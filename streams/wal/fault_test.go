@@ -20,10 +20,10 @@ import (
 
 // script is a fixed history that meets every kind of operation. It returns
 // what was acknowledged, and stops when the log does.
-func script(t *testing.T, l *Log) (acked []string, err error) {
+func script(t *testing.T, l *Log, d streams.Durability) (acked []string, err error) {
 	t.Helper()
 	ctx := t.Context()
-	if _, err := l.Create(ctx, streams.StreamSpec{Name: "s", Shards: 1}); err != nil && !errors.Is(err, streams.ErrExists) {
+	if _, err := l.Create(ctx, streams.StreamSpec{Name: "s", Shards: 1, Durability: d}); err != nil && !errors.Is(err, streams.ErrExists) {
 		return nil, err
 	}
 	if _, err := l.Create(ctx, streams.StreamSpec{Name: "doomed", Shards: 1}); err != nil && !errors.Is(err, streams.ErrExists) {
@@ -70,11 +70,12 @@ func holds(t *testing.T, l *Log, acked []string, extra int) {
 // TestErrNth fails each operation in turn, once: nothing acknowledged is lost,
 // and a start afterwards works.
 func TestErrNth(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { errNth(t, func(o Options) Options { return o }) })
-	t.Run("past the cache", func(t *testing.T) { errNth(t, past) })
+	t.Run("plain", func(t *testing.T) { errNth(t, streams.Fsync, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { errNth(t, streams.Fsync, past) })
+	t.Run("not synced", func(t *testing.T) { errNth(t, streams.None, func(o Options) Options { return o }) })
 }
 
-func errNth(t *testing.T, change func(Options) Options) {
+func errNth(t *testing.T, d streams.Durability, change func(Options) Options) {
 	t.Helper()
 	for n := 0; ; n++ {
 		fsys := memfs.New()
@@ -92,7 +93,7 @@ func errNth(t *testing.T, change func(Options) Options) {
 		var acked []string
 		l, err := Open("/data", change(small(e)))
 		if err == nil {
-			acked, err = script(t, l)
+			acked, err = script(t, l, d)
 			if err != nil && !errors.Is(err, streams.ErrReadOnly) && !errors.Is(err, syscall.EIO) {
 				t.Errorf("operation %d: %v", n, err)
 			}
@@ -131,11 +132,12 @@ func errNth(t *testing.T, change func(Options) Options) {
 // a while: appends get ErrFull, reads go on, and when there is space again the
 // same process goes on without a loss.
 func TestNoSpace(t *testing.T) {
-	t.Run("plain", func(t *testing.T) { noSpace(t, func(o Options) Options { return o }) })
-	t.Run("past the cache", func(t *testing.T) { noSpace(t, past) })
+	t.Run("plain", func(t *testing.T) { noSpace(t, streams.Fsync, func(o Options) Options { return o }) })
+	t.Run("not synced", func(t *testing.T) { noSpace(t, streams.Interval, func(o Options) Options { return o }) })
+	t.Run("past the cache", func(t *testing.T) { noSpace(t, streams.Fsync, past) })
 }
 
-func noSpace(t *testing.T, change func(Options) Options) {
+func noSpace(t *testing.T, d streams.Durability, change func(Options) Options) {
 	t.Helper()
 	for n := 0; ; n++ {
 		fsys := memfs.New()
@@ -164,7 +166,7 @@ func noSpace(t *testing.T, change func(Options) Options) {
 			l, err = Open("/data", o)
 			must(t, err)
 		}
-		acked, err := script(t, l)
+		acked, err := script(t, l, d)
 		for tries := 0; err != nil; tries++ {
 			if !errors.Is(err, streams.ErrFull) && !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("write %d: %v", n, err)
@@ -178,7 +180,7 @@ func noSpace(t *testing.T, change func(Options) Options) {
 				acked = append(acked, string(r.Data))
 			}
 			var more []string
-			more, err = script(t, l)
+			more, err = script(t, l, d)
 			acked = append(acked, more...)
 		}
 		full.Store(false)

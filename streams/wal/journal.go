@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/firehosed/firehosed/internal/vfs"
 )
@@ -98,7 +99,11 @@ type journal struct {
 	size       int64
 	generation uint32
 	lsn        uint64 // of the next group
+	syncedTo   uint64 // LSN below which all is on the disk
 	vec        [][]byte
+	failed     error // of a write or sync: what is on the disk is not known, and no sync is tried again
+
+	unsynced atomic.Int64 // bytes of groups that were written and not synced; changed by the writing goroutine
 
 	mu     sync.Mutex
 	nextID uint64
@@ -112,9 +117,11 @@ func (j *journal) path(name string) string { return filepath.Join(j.dir, name) }
 // doubt.
 var errNoSpace = errors.New("disk is full")
 
-// write makes a group durable. A group with records leaves the reserve behind
-// it, or is refused with errNoSpace.
-func (j *journal) write(y *layout, g *groupInfo, now int64, records bool) error {
+// write writes a group, and makes it and all before it durable if sync is set.
+// The first group of a file always is, and the head of the file with it: the
+// generation must not be given to another file once groups have it. A group with
+// records leaves the reserve behind it, or is refused with errNoSpace.
+func (j *journal) write(y *layout, g *groupInfo, now int64, records, sync bool) error {
 	total := y.size()
 	reserve := int64(0)
 	if records {
@@ -130,7 +137,7 @@ func (j *journal) write(y *layout, g *groupInfo, now int64, records bool) error 
 			return err
 		}
 	}
-	g.lsn, g.generation, g.synced = j.lsn, j.generation, j.lsn
+	g.lsn, g.generation, g.synced = j.lsn, j.generation, j.syncedTo
 	y.seal(g, now, j.seed)
 	first := j.off == 0
 	if first {
@@ -139,17 +146,33 @@ func (j *journal) write(y *layout, g *groupInfo, now int64, records bool) error 
 	}
 	if err := j.writeAll(y, first); err != nil {
 		if isNoSpace(err) {
-			// These bytes were never synced, and the next group overwrites them.
+			// Nothing vouches for these bytes, and the next group overwrites them.
 			return fmt.Errorf("%w: %w", errNoSpace, err)
 		}
-		return err
-	}
-	if err := j.active.Sync(); err != nil {
+		j.failed = err
 		return err
 	}
 	j.off = max(j.off, block) + total
 	j.size = max(j.size, j.off)
 	j.lsn += uint64(total) //nolint:gosec // Positive.
+	j.unsynced.Add(total)
+	if !sync && !first {
+		return nil
+	}
+	return j.sync()
+}
+
+// sync makes all groups durable that were written.
+func (j *journal) sync() error {
+	if j.failed != nil {
+		return j.failed
+	}
+	if err := j.active.Sync(); err != nil {
+		j.failed = syncFailed(err)
+		return j.failed
+	}
+	j.syncedTo = j.lsn
+	j.unsynced.Store(0)
 	return nil
 }
 
@@ -218,7 +241,13 @@ func (j *journal) advance(must bool, need int64) error {
 		return err
 	}
 	if j.active != nil {
-		if err := j.active.Close(); err != nil { // synced before
+		// That there is a later file proves that all before it is durable.
+		if j.unsynced.Load() > 0 {
+			if err := j.sync(); err != nil {
+				return errors.Join(err, f.Close())
+			}
+		}
+		if err := j.active.Close(); err != nil {
 			return errors.Join(err, f.Close())
 		}
 	}
@@ -340,7 +369,8 @@ func (j *journal) release(lsn uint64, found func(path string) error) error {
 	return errors.Join(errs...)
 }
 
-// close ends the use of the active file; all of it was synced.
+// close ends the use of the active file; all of it was synced, unless that
+// failed.
 func (j *journal) close() error {
 	if j.active == nil {
 		return nil

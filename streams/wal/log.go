@@ -50,6 +50,7 @@ type Log struct {
 	space   space
 	ballast ballast
 	clock   retentionClock
+	late    lateSync
 
 	removals removals
 
@@ -171,6 +172,7 @@ func openOnce(dir string, opt Options) (*Log, error) {
 		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
 		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
 		removeMore: make(chan struct{}, 1), compressNow: make(chan struct{}, 1), ballastNow: make(chan struct{}, 1),
+		late:    newLateSync(),
 		failedC: make(chan struct{}), stop: make(chan struct{}), stopCommit: make(chan struct{}),
 	}
 	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {

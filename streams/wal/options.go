@@ -36,6 +36,10 @@ type Options struct {
 	// CheckpointInterval is how long data rests in the journal only. Default
 	// 10 s.
 	CheckpointInterval time.Duration
+	// SyncInterval is how long records of streams with streams.Interval are
+	// acknowledged before the sync that makes them durable begins. Default 1 s,
+	// 10 ms to a minute.
+	SyncInterval time.Duration
 	// TailBytes bounds the durable records that wait in memory for their
 	// segments, over all shards. Default 64 MiB, at least 1 MiB.
 	TailBytes int64
@@ -127,6 +131,9 @@ func (o Options) withDefaults() Options {
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = 10 * time.Second
 	}
+	if o.SyncInterval == 0 {
+		o.SyncInterval = time.Second
+	}
 	if o.TailBytes == 0 {
 		o.TailBytes = 64 << 20
 	}
@@ -164,6 +171,7 @@ func (o Options) validate() error {
 		{"JournalBytes", o.JournalBytes, 64 << 10, 1 << 30},
 		{"CheckpointBytes", o.CheckpointBytes, 4 << 10, 1 << 40},
 		{"CheckpointInterval", int64(o.CheckpointInterval), int64(time.Millisecond), int64(24 * time.Hour)},
+		{"SyncInterval", int64(o.SyncInterval), int64(10 * time.Millisecond), int64(time.Minute)},
 		{"TailBytes", o.TailBytes, 4 << 10, 1 << 40},
 		{"IndexBytes", o.IndexBytes, 4 << 10, 1 << 40},
 		{"MaxOpenFiles", int64(o.MaxOpenFiles), 2, 1 << 20},

@@ -147,7 +147,8 @@ func (r *recovery) restore() {
 		e := &n.Streams[i]
 		st := &stream{
 			name: string(e.Name), id: e.ID, created: msTime(e.Created), retention: msDuration(e.Retention), bound: e.Bound,
-			nextShard: streams.ShardID(e.NextShard), shards: make(map[streams.ShardID]*shard, len(e.Shards)),
+			durability: e.durability(),
+			nextShard:  streams.ShardID(e.NextShard), shards: make(map[streams.ShardID]*shard, len(e.Shards)),
 		}
 		for k := range e.Shards {
 			s := restoreShard(st, &e.Shards[k])

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,8 @@ func msDuration(ms int64) time.Duration { return time.Duration(ms) * time.Millis
 // scanned is a journal file as it was found.
 type scanned struct {
 	journalFile
-	f vfs.File
+	f       vfs.File
+	applied uint64 // LSN up to which groups of it were applied
 }
 
 // replayer reads the journal from the snapshot's LSN to its end.
@@ -187,42 +189,37 @@ func (p *replayer) read(s *scanned, lsn uint64) (g groupInfo, frames []journalFr
 // run replays groups from lsn on. It returns the last whole group, which may
 // not be on the disk yet, and the LSN where the journal ends.
 func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
-	var cur *scanned
-	for _, f := range p.files {
-		if f.head.start <= lsn {
-			cur = f
-		}
-	}
 	for {
-		g, frames, raw, next, err := p.nextGroup(cur, lsn)
+		places := p.places(lsn)
+		g, frames, raw, in, err := p.nextGroup(places, lsn)
 		if err != nil {
 			return nil, 0, err
 		}
 		if raw != nil {
-			cur = next
-			frames, ok, err := p.decrypt(cur, g, frames)
+			frames, ok, err := p.decrypt(in, g, frames)
 			if err != nil {
 				return nil, 0, err
 			}
 			if !ok { // not torn: its checksums are right
-				if err := p.salvage(cur, lsn, lsn+uint64(g.total)); err != nil {
+				if err := p.salvage(in, lsn, lsn+uint64(g.total)); err != nil {
 					return nil, 0, err
 				}
 				last, lsn, p.groups = nil, lsn+uint64(g.total), nil
 				continue
 			}
 			if p.doubt {
-				p.groups = append(p.groups, foundGroup{cur, lsn})
+				p.groups = append(p.groups, foundGroup{in, lsn})
 			}
 			if err := p.apply(g, frames); err != nil {
 				return nil, 0, err
 			}
 			p.synced = max(p.synced, g.synced)
 			lsn += uint64(g.total)
-			last = raw
+			in.applied = lsn
+			last, p.torn = raw, 0
 			continue
 		}
-		in, to, err := p.isDamage(cur, lsn)
+		in, to, err := p.isDamage(places, lsn)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -232,77 +229,82 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 		if err := p.salvage(in, lsn, to); err != nil {
 			return nil, 0, err
 		}
-		last, lsn, p.groups = nil, to, nil
+		last, lsn, p.groups, p.torn = nil, to, nil, 0
+	}
+}
+
+// places returns the files that the group at lsn may be in. It is the newest
+// that begins at or before lsn: what an older one has there was given up by the
+// start that began the newer one, or is of an earlier use. But if the newest
+// begins right there, that start may have been cut short while it wrote the last
+// group again that it had found, which is in an older one.
+func (p *replayer) places(lsn uint64) (out []*scanned) {
+	newest := func(before uint32) (top *scanned) {
 		for _, f := range p.files {
-			if f.head.start <= lsn {
-				cur = f
+			if f.head.start <= lsn && f.head.generation < before && (top == nil || f.head.generation > top.head.generation) {
+				top = f
 			}
 		}
+		return top
 	}
+	for f := newest(math.MaxUint32); f != nil; f = newest(f.head.generation) {
+		out = append(out, f)
+		if f.head.start != lsn {
+			break
+		}
+	}
+	return out
 }
 
-// nextGroup reads the group at lsn, from the file in use or from the one that
-// goes on there. A later file counts first: a start writes the last group of
-// the one before again.
-func (p *replayer) nextGroup(cur *scanned, lsn uint64) (groupInfo, []journalFrame, []byte, *scanned, error) {
-	for i := len(p.files) - 1; i >= 0; i-- {
-		f := p.files[i]
-		if f.head.start != lsn || f == cur {
-			continue
-		}
-		if cur != nil && f.head.generation < cur.head.generation {
-			continue
-		}
+// nextGroup reads the group at lsn from the first of its places that has it.
+func (p *replayer) nextGroup(places []*scanned, lsn uint64) (groupInfo, []journalFrame, []byte, *scanned, error) {
+	for _, f := range places {
 		g, frames, raw, ok, err := p.read(f, lsn)
-		if err != nil {
-			return g, nil, nil, nil, err
+		if err != nil || ok {
+			return g, frames, raw, f, err
 		}
-		if ok {
-			return g, frames, raw, f, nil
+		if g.lsn == lsn && g.generation == f.head.generation {
+			p.torn = int64(g.total)
 		}
 	}
-	if cur == nil {
-		return groupInfo{}, nil, nil, nil, nil
-	}
-	g, frames, raw, ok, err := p.read(cur, lsn)
-	if err != nil || ok {
-		return g, frames, raw, cur, err
-	}
-	if g.lsn == lsn && g.generation == cur.head.generation {
-		p.torn = int64(g.total)
-	}
-	return g, nil, nil, nil, nil
+	return groupInfo{}, nil, nil, nil, nil
 }
 
-// isDamage tells whether the journal went on at lsn, where no whole group is:
-// in which file that must have been, and to which LSN it is not readable.
-// Groups are written one after the other, each when the one before is on the
-// disk: a later one proves that this one was.
-func (p *replayer) isDamage(cur *scanned, lsn uint64) (in *scanned, to uint64, err error) {
-	in = cur
-	for _, f := range p.files {
-		if f != cur && (f.head.start != lsn || (cur != nil && f.head.generation < cur.head.generation)) {
-			continue
-		}
-		if lsn < f.head.start {
-			continue
-		}
+// isDamage tells whether the journal was durable at lsn, where no whole group
+// is: in which file that must have been, and to which LSN it is not readable.
+// Else the rest is a torn tail. Groups may be acknowledged before they are
+// synced, so a later one proves only what it says was synced when it was
+// written. A later file proves that all before it was.
+func (p *replayer) isDamage(places []*scanned, lsn uint64) (in *scanned, to uint64, err error) {
+	for _, f := range places {
 		off := int64(lsn-f.head.start) + block //nolint:gosec // Within a file.
-		g, at, err := p.findGroup(f, off+block, func(g groupInfo, at int64) bool {
-			return g.generation == f.head.generation && g.lsn == f.lsnAt(at) && g.lsn > lsn
+		synced, first, end := uint64(0), uint64(0), uint64(0)
+		_, _, err := p.findGroup(f, off+block, func(g groupInfo, at int64) bool {
+			if g.generation != f.head.generation || g.lsn != f.lsnAt(at) || g.lsn <= lsn {
+				return false
+			}
+			if first == 0 {
+				first = g.lsn
+			}
+			synced, end = g.synced, g.lsn+uint64(g.total)
+			return synced > lsn
 		})
 		if err != nil {
 			return nil, 0, err
 		}
-		if at >= 0 {
-			return f, g.lsn, nil
+		if synced > lsn {
+			// What lies between was perhaps not synced: looked at next.
+			return f, min(first, synced), nil
 		}
-		if f.head.start == lsn {
-			in = f
+		if end > lsn {
+			p.torn = int64(end - lsn) //nolint:gosec // Within a file.
 		}
 	}
+	if len(places) > 0 {
+		in = places[len(places)-1]
+	}
 	for _, f := range p.files {
-		if f.head.start > lsn {
+		if f.head.start > lsn && (in == nil || f.head.generation > in.head.generation) {
 			return in, f.head.start, nil
 		}
 	}
@@ -468,13 +470,39 @@ func (p *replayer) applyRecords(f *journalFrame, bad *streams.DamageError) {
 	s.assigned, s.arrived = s.next, s.last
 }
 
+// settle syncs what was applied below lsn and is not known to be durable: groups
+// that were acknowledged before their sync, by a process that was killed, may be
+// in the page cache only.
+func (p *replayer) settle(lsn uint64) error {
+	if p.synced >= lsn {
+		return nil
+	}
+	for _, s := range p.files {
+		if s.applied <= p.synced {
+			continue
+		}
+		f, err := p.l.opt.FS.OpenFile(p.l.journal.path(s.name), os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		err = f.Sync()
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return fmt.Errorf("journal: %w", syncFailed(err))
+		}
+	}
+	return nil
+}
+
 // reopen opens the journal for writing in a file of its own. The last group
 // that was found may be in the page cache only, or its sync may have failed;
 // it is written again, so that nothing is shown that could still vanish.
 func (p *replayer) reopen(last []byte, end uint64) error {
 	l, j := p.l, &p.l.journal
 	if p.torn > 0 {
-		l.opt.Logger.Info("journal: torn tail dropped; it was never acknowledged", "bytes", p.torn)
+		l.opt.Logger.Info("journal: torn tail dropped; nothing in it was acknowledged as durable", "bytes", p.torn)
 	}
 	for _, st := range l.byID {
 		for _, s := range st.shards {
@@ -502,9 +530,13 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		if err := p.copyTail(p.groups, end); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
+		j.syncedTo = end
 	case last != nil:
 		g, _ := parseGroup(last, l.seed)
 		j.lsn = end - uint64(g.total)
+		if err := p.settle(j.lsn); err != nil {
+			return err
+		}
 		used := len(last)
 		if frames, err := groupFrames(last, g, l.seed); err == nil {
 			used = groupHead
@@ -514,11 +546,16 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		}
 		y := layout{buf: vfs.Aligned(block + len(last)), used: used}
 		copy(y.buf[block:], last)
-		if err := j.write(&y, &groupInfo{number: g.number, key: g.key, keyGeneration: g.keyGeneration}, l.opt.Clock().UnixMilli(), false); err != nil {
+		j.syncedTo = j.lsn
+		if err := j.write(&y, &groupInfo{number: g.number, key: g.key, keyGeneration: g.keyGeneration}, l.opt.Clock().UnixMilli(), false, true); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		j.used[len(j.used)-1].foreign = g.key != j.key
 	default:
+		if err := p.settle(end); err != nil {
+			return err
+		}
+		j.syncedTo = end
 		if err := j.advance(true, block); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -35,6 +36,9 @@ func (l *Log) Create(ctx context.Context, spec streams.StreamSpec) (streams.Stre
 	if err := checkBound(spec.RetentionBytes); err != nil {
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
 	}
+	if err := checkDurability(cmp.Or(spec.Durability, streams.Fsync)); err != nil {
+		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
+	}
 	if err := checkRetention(spec.Retention); err != nil {
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
 	}
@@ -53,6 +57,9 @@ func (l *Log) Create(ctx context.Context, spec streams.StreamSpec) (streams.Stre
 	}
 	if spec.RetentionBytes > 0 {
 		c.Bound = &spec.RetentionBytes
+	}
+	if spec.Durability != streams.Fsync {
+		c.Durability = spec.Durability
 	}
 	if err := l.change(ctx, c, func() error { return nil }); err != nil {
 		return streams.StreamInfo{}, fmt.Errorf("create stream %q: %w", spec.Name, err)
@@ -108,6 +115,33 @@ func (l *Log) Bound(ctx context.Context, name string, n int64) error {
 	l.mu.RUnlock()
 	if err := l.change(ctx, c, func() error { return nil }); err != nil {
 		return fmt.Errorf("bound stream %q: %w", name, err)
+	}
+	return nil
+}
+
+func checkDurability(d streams.Durability) error {
+	if !d.Valid() {
+		return fmt.Errorf("%w: durability %q, must be fsync, interval or none", streams.ErrInvalid, string(d))
+	}
+	return nil
+}
+
+// SetDurability implements streams.Engine.
+func (l *Log) SetDurability(ctx context.Context, name string, d streams.Durability) error {
+	if err := checkDurability(d); err != nil {
+		return fmt.Errorf("durability of stream %q: %w", name, err)
+	}
+	l.reshape.Lock()
+	defer l.reshape.Unlock()
+	st, err := l.lookup(name)
+	if err != nil {
+		return err
+	}
+	l.mu.RLock()
+	c := &control{Op: "configure", Stream: st.id, Retention: st.retention.Milliseconds(), Durability: d}
+	l.mu.RUnlock()
+	if err := l.change(ctx, c, func() error { return nil }); err != nil {
+		return fmt.Errorf("durability of stream %q: %w", name, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -75,16 +76,20 @@ type snapState struct {
 }
 
 type snapStream struct {
-	ID        uint64      `json:"id"`
-	Name      text        `json:"name"`
-	Created   int64       `json:"created_ms"`
-	Retention int64       `json:"retention_ms"`
-	Bound     int64       `json:"retention_bytes,omitempty"`
-	NextShard uint32      `json:"next_shard"`
-	Shards    []snapShard `json:"shards,omitempty"` // encode writes them itself
+	ID        uint64 `json:"id"`
+	Name      text   `json:"name"`
+	Created   int64  `json:"created_ms"`
+	Retention int64  `json:"retention_ms"`
+	Bound     int64  `json:"retention_bytes,omitempty"`
+	// Durability is missing if it is fsync.
+	Durability streams.Durability `json:"durability,omitempty"`
+	NextShard  uint32             `json:"next_shard"`
+	Shards     []snapShard        `json:"shards,omitempty"` // encode writes them itself
 
 	facts []shardFacts // Shards are made of
 }
+
+func (st *snapStream) durability() streams.Durability { return cmp.Or(st.Durability, streams.Fsync) }
 
 type snapShard struct {
 	ID       uint32     `json:"id"`
@@ -164,10 +169,14 @@ func (l *Log) capture() *snapshot {
 	}
 	n.Streams = make([]snapStream, 0, len(l.byID))
 	for _, st := range l.byID {
-		n.Streams = append(n.Streams, snapStream{
+		e := snapStream{
 			ID: st.id, Name: text(st.name), Created: st.created.UnixMilli(),
 			Retention: st.retention.Milliseconds(), Bound: st.bound, NextShard: uint32(st.nextShard), facts: st.facts(),
-		})
+		}
+		if st.durability != streams.Fsync {
+			e.Durability = st.durability
+		}
+		n.Streams = append(n.Streams, e)
 	}
 	l.state.mu.RLock()
 	n.State = make([]snapState, 0, len(l.state.values))

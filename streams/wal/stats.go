@@ -20,6 +20,9 @@ type Stats struct {
 	Appends, Records, Bytes       int64 // acknowledged; Bytes of data and keys
 	ReadRecords, ReadBytes, Reads int64
 	Syncs, SyncedBytes            int64 // of the journal
+	// Unsynced is how many bytes of the journal hold what was acknowledged before
+	// a sync, and wait for one: what a loss of power may cost now.
+	Unsynced int64
 	// SyncLatency counts syncs by duration: [i] those up to SyncBuckets[i],
 	// the last one the longer ones. SyncTime is the sum of all.
 	SyncLatency [len(SyncBuckets) + 1]int64
@@ -48,7 +51,9 @@ type Stats struct {
 	Compressed, CompressedFrom, CompressedTo int64
 	OpenFiles                                int
 	Streams                                  int
-	Shards                                   int
+	// ByDurability counts the streams.
+	ByDurability map[streams.Durability]int
+	Shards       int
 }
 
 type counters struct {
@@ -114,7 +119,8 @@ func (l *Log) Stats() Stats {
 		ScrubbedBytes: l.losses.scrubbed.Load(), ScrubDamage: l.losses.scrubDamage.Load(), ScrubPasses: l.losses.passes.Load(),
 		Compressed: l.compressed.segments.Load(), CompressedFrom: l.compressed.before.Load(), CompressedTo: l.compressed.after.Load(),
 		DiskLow: l.space.low.Load(), Ballast: l.ballast.has(),
-		Full: l.space.isFull(), ClockJumped: l.clock.jumped.Load(),
+		Unsynced: l.journal.unsynced.Load(),
+		Full:     l.space.isFull(), ClockJumped: l.clock.jumped.Load(),
 	}
 	for i := range c.latency {
 		st.SyncLatency[i] = c.latency[i].Load()
@@ -123,7 +129,9 @@ func (l *Log) Stats() Stats {
 	st.ReadOnly = l.failed != nil || l.rebuilt != nil
 	st.JournalBytes = l.sinceCheckpoint
 	st.Streams = len(l.byID)
+	st.ByDurability = map[streams.Durability]int{streams.Fsync: 0, streams.Interval: 0, streams.None: 0}
 	for _, s := range l.byID {
+		st.ByDurability[s.durability]++
 		st.Shards += len(s.shards)
 	}
 	st.Damaged = l.damagedShards

@@ -19,10 +19,12 @@ type stream struct {
 	created   time.Time
 	retention time.Duration
 	bound     int64 // of the bytes of its segments, 0 for none
-	nextShard streams.ShardID
-	shards    map[streams.ShardID]*shard // open ones, and closed ones that have not expired
-	route     *routing
-	known     atomic.Pointer[[]shardFacts] // of shards, made when asked for
+	// durability of what is appended now.
+	durability streams.Durability
+	nextShard  streams.ShardID
+	shards     map[streams.ShardID]*shard // open ones, and closed ones that have not expired
+	route      *routing
+	known      atomic.Pointer[[]shardFacts] // of shards, made when asked for
 	// frozen is set while a split, merge or delete is being made durable, and
 	// closed when it is decided. Appends wait for it.
 	frozen chan struct{}
@@ -235,6 +237,7 @@ func (s *shard) firstInMemory(cut int64) streams.Sequence {
 func (st *stream) info() streams.StreamInfo {
 	return streams.StreamInfo{
 		Name: st.name, ID: st.id, Created: st.created, Status: streams.Active, Retention: st.retention, RetentionBytes: st.bound,
+		Durability: st.durability,
 	}
 }
 
