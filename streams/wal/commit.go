@@ -205,12 +205,24 @@ func (u *unit) store(b []byte, k *dataKey, seed uint32) {
 		copy(b, u.buf)
 		return
 	}
+	// One writer alone waits for this: frames after the first of a large unit are
+	// encrypted at the same time.
+	var others sync.WaitGroup
 	for frames := u.buf; len(frames) > 0; {
 		n := int(binary.LittleEndian.Uint32(frames[4:]))
-		k.encrypt(b, frames, seed)
+		dst, frame := b, frames
 		b, frames = b[encryptedSize(n):], frames[headerBytes+pad8(n):]
+		if n >= parallelBytes && len(frames) >= parallelBytes {
+			others.Go(func() { k.encrypt(dst, frame, seed) })
+		} else {
+			k.encrypt(dst, frame, seed)
+		}
 	}
+	others.Wait()
 }
+
+// parallelBytes is how large a frame must be to be encrypted beside the next.
+const parallelBytes = 64 << 10
 
 // signal wakes the goroutine that listens on c, once.
 func signal(c chan struct{}) {

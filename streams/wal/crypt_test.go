@@ -64,7 +64,7 @@ func TestNewKey(t *testing.T) {
 			}
 		})
 	}
-	if testKey(1).ID() != testKey(1).ID() || testKey(1).ID() == testKey(2).ID() {
+	if again := testKey(1).ID(); testKey(1).ID() != again || again == testKey(2).ID() {
 		t.Error("the id is not that of the key")
 	}
 }
@@ -705,4 +705,51 @@ func TestSegmentNames(t *testing.T) {
 	if p := (&segment{dir: "d", shard: 1, base: 2, key: id}).path(); p != filepath.Join("d", openName(1, 2, id)) {
 		t.Error(p)
 	}
+}
+
+// TestRepairEncrypted repairs an encrypted log with a damaged segment. What is
+// left is read with the key, and nothing of it shows.
+func TestRepairEncrypted(t *testing.T) {
+	fsys := memfs.New()
+	o := encryptedOptions(fsys, Keys{Current: testKey(1)})
+	o.SegmentBytes = 4096
+	l := open(t, "/data", o)
+	create(t, l, "s", 1)
+	for i := range 40 {
+		appendAll(t, l, "s", fmt.Sprintf("wordsInData-%d-%s", i, strings.Repeat("x", 200)))
+	}
+	must(t, l.Close())
+	done := false
+	for _, path := range allFiles(t, fsys, "/data/shards") {
+		b, err := readFile(fsys, path, 1<<30)
+		must(t, err)
+		if strings.HasSuffix(path, ".seg") && !done {
+			b[segmentHead+headerBytes+40] ^= 1 // in the body of its first frame
+			writeAll(t, fsys, path, b)
+			done = true
+		}
+	}
+	if !done {
+		t.Fatal("there is no sealed segment")
+	}
+	before := contents(t, fsys)
+	if _, err := Repair(t.Context(), "/data", RepairOptions{Options: encryptedOptions(fsys, Keys{}), Apply: true}); !errors.Is(err, ErrKey) {
+		t.Fatalf("without the key: got %v", err)
+	}
+	sameContents(t, contents(t, fsys), before)
+	rep, err := Repair(t.Context(), "/data", RepairOptions{Options: o, Apply: true})
+	must(t, err)
+	if len(rep.Losses) != 1 || rep.Losses[0].Records != 1 {
+		t.Fatalf("losses %+v, want one record", rep.Losses)
+	}
+	if got := shows(t, fsys, "/data"); len(got) > 0 {
+		t.Error(got)
+	}
+	l = open(t, "/data", o)
+	got, err := readShard(t, l, "s", 0)
+	must(t, err)
+	if len(got) != 39 || !strings.HasPrefix(string(got[0].Data), "wordsInData-1-") {
+		t.Errorf("%d records, the first %.20q", len(got), got[0].Data)
+	}
+	must(t, l.Close())
 }

@@ -60,8 +60,11 @@ func (d *dumper) journalHead(b []byte) (generation uint32, err error) {
 		return 0, d.badHead(b)
 	}
 	return h.generation, d.entry("head", 0, withKey([]field{
-		{"format", formatVersion}, {"log", fmt.Sprintf("%x", h.logID)}, {"generation", h.generation},
-		{"start", h.start}, {"checksum", match(true)},
+		{"format", formatVersion},
+		{"log", fmt.Sprintf("%x", h.logID)},
+		{"generation", h.generation},
+		{"start", h.start},
+		{"checksum", match(true)},
 	}, h.key)...)
 }
 
@@ -77,8 +80,13 @@ func (d *dumper) segmentHead(b []byte) error {
 		}
 	}
 	return d.entry("head", 0, withKey([]field{
-		{"format", formatVersion}, {"log", fmt.Sprintf("%x", m.logID)}, {"stream", m.stream}, {"shard", m.shard},
-		{"base", m.base}, {"made", stamp(m.made)}, {"checksum", match(true)},
+		{"format", formatVersion},
+		{"log", fmt.Sprintf("%x", m.logID)},
+		{"stream", m.stream},
+		{"shard", m.shard},
+		{"base", m.base},
+		{"made", stamp(m.made)},
+		{"checksum", match(true)},
 	}, m.key)...)
 }
 
