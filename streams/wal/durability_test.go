@@ -73,7 +73,7 @@ func TestSyncInterval(t *testing.T) {
 					if l.Stats().Unsynced == 0 {
 						t.Errorf("synced before %v", c.late)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 					synctest.Wait()
 				} else {
 					c.do(t, l)
