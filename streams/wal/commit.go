@@ -418,13 +418,8 @@ func (l *Log) noRoom(g *group, cause error) {
 	l.mu.Lock()
 	l.space.full(l)
 	next := l.cur
-	l.cur = l.newGroup()
-	room := l.room
-	l.room = make(chan struct{})
-	l.mu.Unlock()
-	close(room)
-	next.copies.Wait()
-	l.mu.Lock()
+	// Before anything else gets its place: it would follow sequences that are
+	// never written.
 	for _, g := range []*group{g, next} {
 		for _, u := range g.units {
 			for i := range u.frames {
@@ -435,6 +430,13 @@ func (l *Log) noRoom(g *group, cause error) {
 			}
 		}
 	}
+	l.cur = l.newGroup()
+	room := l.room
+	l.room = make(chan struct{})
+	l.mu.Unlock()
+	close(room)
+	next.copies.Wait()
+	l.mu.Lock()
 	err := fmt.Errorf("%w: %w", streams.ErrFull, cause)
 	for _, g := range []*group{g, next} {
 		l.recycle(g)
