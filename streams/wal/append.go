@@ -172,14 +172,14 @@ type plan struct {
 	unit  unit    // what is appended
 }
 
-// put gives the plan back, but for a unit that is still used by others.
+// put gives the plan back, unless its unit is still on its way to the disk: a
+// group points to it, and will place its frames.
 func (p *plan) put() {
 	if p.unit.left {
-		p.unit = unit{}
-	} else {
-		clear(p.unit.frames)
-		p.unit = unit{frames: p.unit.frames[:0]}
+		return
 	}
+	clear(p.unit.frames)
+	p.unit = unit{frames: p.unit.frames[:0]}
 	plans.Put(p)
 }
 
