@@ -246,7 +246,7 @@ func (h *history) life() {
 		h.t.Errorf("open: %v", err)
 		return
 	}
-	if h.aging || h.rng.IntN(3) > 0 { // else it is killed, and what was not synced may only be lost later
+	if h.rng.IntN(3) > 0 { // else it is killed, and what was not synced may only be lost later
 		h.cut = true
 		h.fs = h.fs.Crash(h.rng)
 	}
