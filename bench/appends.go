@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,6 +53,11 @@ func appendSides() []side {
 	sides = append(sides,
 		side{name: "firehosed, encrypted, 256 writers, 1 KiB, 1 shard", store: "encrypted 1", job: small, floor: rowMany, to: plain},
 		side{name: "firehosed, encrypted, 8 writers, 500 x 1 KiB, 1 shard", store: "encrypted 1", job: batches, floor: rowBatch, to: plain})
+	for _, d := range []string{"interval", "none"} { // acknowledged before they are durable
+		sides = append(sides,
+			side{name: "firehosed, durability " + d + ", 256 writers, 1 KiB, 1 shard", store: d + " 1", job: small, floor: rowMany, to: "fsync"},
+			side{name: "firehosed, durability " + d + ", 8 writers, 500 x 1 KiB, 1 shard", store: d + " 1", job: batches, floor: rowBatch, to: "fsync"})
+	}
 	for _, l := range libraries {
 		sides = append(sides,
 			side{name: l.name + ", 256 writers, 1 KiB", store: l.kind, job: small, floor: rowG},
@@ -73,8 +79,8 @@ var libraries = []library{
 // durable.
 func (b *bench) appends(ctx context.Context) (t *table, err error) {
 	t = &table{
-		Name: "appends", Title: "The log as a library: appends, durable when they return",
-		Note: "Each store in a process of its own, loaded in turns by the same loop, whose time and keys are part of all rows. F, D and G are the floors. " +
+		Name: "appends", Title: "The log as a library: appends",
+		Note: "Durable when they return, but for the rows with another durability. Each store in a process of its own, loaded in turns by the same loop, whose time and keys are part of all rows. F, D and G are the floors. " +
 			"G is the floor of the table above without HTTP. A ratio is to the row named behind the name; it compares appends for one writer, and bytes elsewhere. " +
 			"CPU and allocations are those of the whole process, without the settling after a turn. " + baselineNote,
 	}
@@ -140,6 +146,9 @@ func appendRow(s side, got map[string][]turns.Result) row {
 	}}
 }
 
+// logKinds are the stores that are the log under test.
+var logKinds = []string{"wal", "encrypted", "interval", "none"}
+
 // workers are the stores of a table, started when they are first needed.
 type workers struct {
 	*bench
@@ -182,7 +191,7 @@ func (w *workers) get(ctx context.Context, store string) (s *worker, err error) 
 	w.open[store] = s
 	// Files that are used again exist only after a while; the code is warm too.
 	warm := turns.Job{For: w.phase / 4, Writers: 1, Records: syncBytes / turns.RecordBytes}
-	if kind == "wal" || kind == "encrypted" {
+	if slices.Contains(logKinds, kind) {
 		warm = turns.Job{For: time.Minute, Bytes: w.warmLog, Writers: 8, Records: batchSize}
 	}
 	if _, err := s.do(warm); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,6 +89,9 @@ func TestStoresTakeTurns(t *testing.T) {
 			}
 			if err := errors.Join(err, s.Close()); err != nil {
 				t.Fatal(err)
+			}
+			if slices.Contains(logKinds, kind) && s.(*walStore).log.Stats().Records != r.Records {
+				t.Errorf("%d records are in the log, %d were acknowledged", s.(*walStore).log.Stats().Records, r.Records)
 			}
 			if r.Bytes() < 1<<20 {
 				t.Errorf("%d bytes", r.Bytes())

@@ -28,7 +28,9 @@ type storeSpec struct {
 // stores are the kinds of store that a worker can hold. Kinds of other
 // libraries are in the module baselines.
 var stores = map[string]func(storeSpec) (turns.Store, error){
-	"wal":       func(s storeSpec) (turns.Store, error) { return openWAL(s, wal.Options{}) },
+	"wal":       func(s storeSpec) (turns.Store, error) { return openWAL(s, wal.Options{}, streams.Fsync) },
+	"interval":  func(s storeSpec) (turns.Store, error) { return openWAL(s, wal.Options{}, streams.Interval) },
+	"none":      func(s storeSpec) (turns.Store, error) { return openWAL(s, wal.Options{}, streams.None) },
 	"encrypted": openEncrypted,
 	"sync":      openSyncFloor,
 	"dsync":     openDsyncFloor,
@@ -67,13 +69,13 @@ type walStore struct {
 	data *turns.Data
 }
 
-func openWAL(s storeSpec, opt wal.Options) (turns.Store, error) {
+func openWAL(s storeSpec, opt wal.Options, d streams.Durability) (turns.Store, error) {
 	opt.MinFreeBytes, opt.CheckpointInterval = -1, s.checkpoint
 	l, err := wal.Open(filepath.Join(s.dir, "log"), opt)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := l.Create(context.Background(), streams.StreamSpec{Name: benchStream, Shards: s.shards}); err != nil {
+	if _, err := l.Create(context.Background(), streams.StreamSpec{Name: benchStream, Shards: s.shards, Durability: d}); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return &walStore{log: l, data: turns.NewData()}, nil
@@ -84,7 +86,7 @@ func openEncrypted(s storeSpec) (turns.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openWAL(s, wal.Options{Keys: wal.Keys{Current: key}})
+	return openWAL(s, wal.Options{Keys: wal.Keys{Current: key}}, streams.Fsync)
 }
 
 func (w *walStore) Writer(_, records int) (func(context.Context, int) error, error) {

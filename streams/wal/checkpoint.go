@@ -127,6 +127,7 @@ func (l *Log) checkpoint() error {
 	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, errRetry):
 	case isNoSpace(err):
 		l.segmentError(err)
+		l.makeRoom(l.opt.TailBytes) // whoever waits for it is refused instead
 	default:
 		l.fail(fmt.Errorf("checkpoint: %w", err))
 	}
@@ -179,6 +180,7 @@ func (l *Log) checkpointOnce() error {
 	release := l.released
 	l.released = snap.LSN
 	l.mu.Unlock()
+	l.makeRoom(l.opt.TailBytes)
 	// The journal stays from the snapshot before on, in case this one cannot
 	// be read some day.
 	if err := l.journal.release(release, l.found); err != nil {

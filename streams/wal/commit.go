@@ -119,6 +119,10 @@ func (g *group) take(u *unit, seed uint32) (off int) {
 	return off
 }
 
+// maxBehind bounds the journal that a start has to replay, in CheckpointBytes:
+// when segments are written more slowly than the journal, appends wait.
+const maxBehind = 3
+
 // submit queues a unit and waits until it is durable. decide is called with
 // l.mu held when the unit has its place, and assigns sequences; an error of it
 // refuses the unit.
@@ -133,9 +137,12 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 		var off int
 		var first bool
 		wait := l.room
-		if l.tailBytes.Load() > l.opt.TailBytes {
+		switch {
+		case l.tailBytes.Load() > l.opt.TailBytes:
 			signal(l.flush) // it makes room when it has written enough
-		} else if l.cur.fits(u.stored(l.cur.key)) {
+		case len(u.frames) > 0 && l.sinceCheckpoint > maxBehind*l.opt.CheckpointBytes:
+			signal(l.checkpointNow) // so does this: a start has to replay all of it
+		case l.cur.fits(u.stored(l.cur.key)):
 			if err := decide(); err != nil {
 				l.mu.Unlock()
 				return err

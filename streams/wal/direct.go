@@ -12,9 +12,16 @@ import (
 const stagingBytes = 1 << 20
 
 // staging is aligned memory in which frames of any length become whole blocks.
-type staging struct{ buf []byte }
+// While one half of it is written the other is filled.
+type staging struct {
+	buf, other []byte
+	writing    bool
+	wrote      chan error
+}
 
-var stagings = sync.Pool{New: func() any { return &staging{vfs.Aligned(stagingBytes)[:0]} }}
+var stagings = sync.Pool{New: func() any {
+	return &staging{buf: vfs.Aligned(stagingBytes)[:0], other: vfs.Aligned(stagingBytes)[:0], wrote: make(chan error, 1)}
+}}
 
 // grow makes room for n more bytes, and returns it.
 func (g *staging) grow(n int) []byte {
@@ -26,15 +33,36 @@ func (g *staging) grow(n int) []byte {
 	return g.buf[have:]
 }
 
-// flush writes the whole blocks in memory to f at off, and keeps the rest. It
-// returns where that goes.
+// flush begins to write the whole blocks in memory to f at off, and keeps the
+// rest. It returns where that goes, and the error of the write before.
 func (g *staging) flush(f vfs.File, off int64) (int64, error) {
-	n := len(g.buf) &^ (block - 1)
-	if _, err := f.WriteAt(g.buf[:n], off); err != nil {
+	if err := g.wait(); err != nil {
 		return off, err
 	}
-	g.buf = append(g.buf[:0], g.buf[n:]...)
-	return off + int64(n), nil
+	out := g.buf[:len(g.buf)&^(block-1)]
+	g.buf, g.other = append(g.other[:0], g.buf[len(out):]...), g.buf
+	g.writing = true
+	go func() {
+		_, err := f.WriteAt(out, off)
+		g.wrote <- err
+	}()
+	return off + int64(len(out)), nil
+}
+
+// wait returns how the last write ended.
+func (g *staging) wait() error {
+	if !g.writing {
+		return nil
+	}
+	g.writing = false
+	return <-g.wrote
+}
+
+// put gives the memory back, unless a very large record made it grow.
+func (g *staging) put() {
+	if cap(g.buf)+cap(g.other) <= 4*stagingBytes {
+		stagings.Put(g)
+	}
 }
 
 // padded is what lies around the frames of one write, in bytes.
@@ -83,6 +111,9 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 		return pads, err
 	}
 	defer func() {
+		if werr := g.wait(); err == nil {
+			err = werr
+		}
 		if cerr := f.Close(); err == nil {
 			err = cerr
 		}
@@ -104,13 +135,6 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 	pad(pads.after)
 	_, err = g.flush(f, off)
 	return pads, err
-}
-
-// put gives the memory back, unless a very large record made it grow.
-func (g *staging) put() {
-	if cap(g.buf) <= 4*stagingBytes {
-		stagings.Put(g)
-	}
 }
 
 // busy reports whether so much is written that what stays in the page cache is

@@ -31,7 +31,8 @@ type Options struct {
 	// 1 GiB.
 	JournalBytes int64
 	// CheckpointBytes of journal start a checkpoint, and so bound the replay
-	// at a start. Default 128 MiB. About twice as much journal is on disk.
+	// at a start: appends wait while there is more than three times as much.
+	// Default 128 MiB. About twice as much journal is on disk.
 	CheckpointBytes int64
 	// CheckpointInterval is how long data rests in the journal only. Default
 	// 10 s.
