@@ -96,7 +96,8 @@ func (w *walStore) Writer(_, records int) (func(context.Context, int) error, err
 			n := i*records + k
 			batch.Records[k] = streams.NewRecord{PartitionKey: w.data.Key(n), Data: w.data.Record(n)}
 		}
-		_, err := w.log.Append(ctx, benchStream, batch)
+		res, err := w.log.Append(ctx, benchStream, batch)
+		batch.Placed = res.Placed
 		return err
 	}, nil
 }

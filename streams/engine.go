@@ -218,6 +218,9 @@ type NewRecord struct {
 type Batch struct {
 	Records []NewRecord
 	State   []StateUpdate
+	// Placed is memory for the answer: Result.Placed lies in it if there is room
+	// for all records. An append allocates it otherwise.
+	Placed []Placed
 }
 
 // StateUpdate sets a key of the engine's state, or removes it if Value is nil.

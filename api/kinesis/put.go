@@ -52,6 +52,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	if err != nil {
 		return s.translate(err, t)
 	}
+	b.Placed = res.Placed
 	// The record is durable: from here on the client may be told so.
 	out.BeginObject()
 	encodePlaced(out, &res.Placed[0], res)
@@ -101,6 +102,7 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 		if res, err = s.engine.Append(ctx, t.name, b); err != nil {
 			return s.translate(err, t)
 		}
+		b.Placed = res.Placed
 	}
 	// What has a place is durable: from here on the client may be told so.
 	out.Grow(64 + 130*records.Len())

@@ -30,7 +30,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 		if u.large && !l.keys.newFiles().none() {
 			u.large, u.buf = false, u.buf[:u.padAt] // it is encrypted into the group's buffer
 		}
-		res := streams.Result{Placed: make([]streams.Placed, len(b.Records))}
+		res := streams.Result{Placed: placedIn(b)}
 		if l.keys.newFiles().none() {
 			u.seedBodies(l.seed) // else what matters are the checksums of the encrypted bodies
 		}
@@ -49,6 +49,14 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 		}
 		return res, nil
 	}
+}
+
+// placedIn returns memory for where the records of a batch go.
+func placedIn(b *streams.Batch) []streams.Placed {
+	if n := len(b.Records); n <= cap(b.Placed) {
+		return b.Placed[:n]
+	}
+	return make([]streams.Placed, len(b.Records))
 }
 
 // noStream stands for the stream of a batch that only changes state. It is
