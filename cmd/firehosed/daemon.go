@@ -278,8 +278,8 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	k, err := kinesis.New(kinesis.Options{
 		Engine: n.engine, Region: n.cfg.Region, AccountID: n.cfg.AccountID, TokenKey: key, Logger: n.log,
 		Durability: streams.Durability(n.cfg.API.Durability),
-		Declared: func(stream string) bool { return n.cfg.Streams[stream] != nil },
-		Limits:   n.limits,
+		Declared:   func(stream string) bool { return n.cfg.Streams[stream] != nil },
+		Limits:     n.limits,
 	})
 	if err != nil {
 		return nil, err

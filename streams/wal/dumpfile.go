@@ -297,8 +297,14 @@ func (d *dumper) between(from, to, groupEnd int64, zero bool) error {
 
 func (d *dumper) group(off int64, h *header, g *groupInfo, stale bool) error {
 	f := []field{
-		{"lsn", g.lsn}, {"number", g.number}, {"bytes", g.total}, {"frames", g.frames}, {"generation", g.generation},
-		{"synced", g.synced}, {"written", stamp(h.time)}, {"checksum", match(true)},
+		{"lsn", g.lsn},
+		{"number", g.number},
+		{"bytes", g.total},
+		{"frames", g.frames},
+		{"generation", g.generation},
+		{"synced", g.synced},
+		{"written", stamp(h.time)},
+		{"checksum", match(true)},
 	}
 	f = withKey(f, g.key)
 	if stale {
@@ -489,8 +495,12 @@ func (d *dumper) snapshot(w *window) error {
 
 func (d *dumper) snapStream(e *snapStream) error {
 	f := []field{
-		{"id", e.ID}, {"name", string(e.Name)}, {"created", stamp(e.Created)},
-		{"retention", msDuration(e.Retention).String()}, {"next_shard", e.NextShard}, {"shards", len(e.Shards)},
+		{"id", e.ID},
+		{"name", string(e.Name)},
+		{"created", stamp(e.Created)},
+		{"retention", msDuration(e.Retention).String()},
+		{"next_shard", e.NextShard},
+		{"shards", len(e.Shards)},
 	}
 	if e.Durability != "" {
 		f = append(f, field{"durability", string(e.Durability)})
@@ -501,8 +511,15 @@ func (d *dumper) snapStream(e *snapStream) error {
 	for i := range e.Shards {
 		s := &e.Shards[i]
 		f := []field{
-			{"stream", e.ID}, {"id", s.ID}, {"start", s.Start.String()}, {"end", s.End.String()}, {"oldest", s.Oldest}, {"next", s.Next},
-			{"open_base", s.Base}, {"open_bytes", s.Bytes}, {"closed", s.Closed != 0},
+			{"stream", e.ID},
+			{"id", s.ID},
+			{"start", s.Start.String()},
+			{"end", s.End.String()},
+			{"oldest", s.Oldest},
+			{"next", s.Next},
+			{"open_base", s.Base},
+			{"open_bytes", s.Bytes},
+			{"closed", s.Closed != 0},
 		}
 		for name, h := range map[string]*snapHole{"refuse": s.Refuse, "suspect": s.Suspect} {
 			if h != nil {
