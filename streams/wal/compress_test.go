@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -242,16 +243,20 @@ func TestCompressFails(t *testing.T) {
 			compressible(t, l, 300)
 			must(t, l.checkpoint())
 			seen := look(t, l)
-			ops := 0
+			var ops atomic.Int64
 			fsys.SetInject(func(op errfs.Op) error {
-				if ops++; ops == n {
+				// What a checkpoint does at the same time is not meant.
+				if strings.HasPrefix(op.Path, "/data/meta/") || strings.HasPrefix(op.Path, "/data/journal/") {
+					return nil
+				}
+				if ops.Add(1) == int64(n) {
 					return bad
 				}
 				return nil
 			})
 			err := l.compressAll(&pacer{l: l, done: &l.compressed.read})
 			fsys.SetInject(nil)
-			done = ops < n
+			done = ops.Load() < int64(n)
 			must(t, err)
 			if got := look(t, l); !slices.Equal(got, seen) {
 				t.Fatalf("operation %d fails: %s, before %s", n, got, seen)
