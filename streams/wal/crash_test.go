@@ -396,6 +396,8 @@ func (h *history) check(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, streams.ErrExists), errors.Is(err, streams.ErrNotFound), errors.Is(err, streams.ErrInvalid):
 		return true
+	case errors.Is(err, errRetry): // of a checkpoint; the next one comes back to it
+		return true
 	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, syscall.EIO):
 		return false
 	}
@@ -701,7 +703,8 @@ func (h *history) verifyStream(l *Log, name string, sl *streamLedger, info strea
 	if !sl.maybe { // else it may be another stream of that name
 		for at, want := range sl.acked {
 			if got, ok := found[at]; want.arrival >= cut && (!ok || got != want) {
-				t.Errorf("%s %v: acknowledged %.200v, found %.200v (%v)", name, at, want, got, ok)
+				t.Errorf("%s %v: acknowledged %.200v, found %.200v (%v); it arrived at %v, what did before %v has expired; %+v",
+					name, at, want, got, ok, msTime(want.arrival), msTime(cut), info)
 				return
 			}
 		}

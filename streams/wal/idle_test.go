@@ -274,7 +274,7 @@ func TestAppendAllocations(t *testing.T) {
 	// Eight for each writer of the test, and for each group, which may be small
 	// where syncs are fast.
 	allowed := writers*each + 8*writers + 40*int(groups)
-	if n := int(after.Mallocs - before.Mallocs); n > allowed { //nolint:gosec // Small.
+	if n := int(after.Mallocs - before.Mallocs); n > allowed && !raceDetector { //nolint:gosec // Small.
 		t.Errorf("%d allocations for %d appends in %d groups, at most %d", n, writers*each, groups, allowed)
 	} else {
 		t.Logf("%d allocations for %d appends in %d groups", n, writers*each, groups)

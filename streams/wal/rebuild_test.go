@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -207,12 +208,10 @@ func TestRebuildCrash(t *testing.T) {
 		fsys := copyFS(t, orig, "/data")
 		syncAll(t, fsys, "/")
 		for range 4 {
-			left := rng.IntN(60)
+			var left atomic.Int64
+			left.Store(rng.Int64N(60))
 			o := small(errfs.New(fsys, func(op errfs.Op) error {
-				if op.Kind.Changes() {
-					left--
-				}
-				if left < 0 {
+				if op.Kind.Changes() && left.Add(-1) < 0 || left.Load() < 0 {
 					return syscall.EIO
 				}
 				return nil

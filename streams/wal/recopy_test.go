@@ -122,12 +122,10 @@ func TestSyncFailedCrash(t *testing.T) {
 		syncAll(t, fsys, "/")
 		shown := len(want)
 		for range 4 {
-			left := rng.IntN(80)
+			var left atomic.Int64
+			left.Store(rng.Int64N(80))
 			l, err := openIdle("/data", small(errfs.New(fsys, func(op errfs.Op) error {
-				if op.Kind.Changes() {
-					left--
-				}
-				if left < 0 {
+				if op.Kind.Changes() && left.Add(-1) < 0 || left.Load() < 0 {
 					return syscall.EIO
 				}
 				return nil

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -358,12 +359,10 @@ func TestRepairCrash(t *testing.T) {
 		repair(t, whole, true)
 		expect := repaired(t, whole, want)
 		for n := range 20 {
-			left := rng.IntN(40)
+			var left atomic.Int64
+			left.Store(rng.Int64N(40))
 			e := errfs.New(fsys, func(op errfs.Op) error {
-				if op.Kind.Changes() {
-					left--
-				}
-				if left < 0 {
+				if op.Kind.Changes() && left.Add(-1) < 0 || left.Load() < 0 {
 					return syscall.EIO
 				}
 				return nil
