@@ -168,10 +168,14 @@ func (l *Log) retire(s *shard) {
 	s.wake()
 }
 
-// end closes a shard. Log.mu is held.
+// end closes a shard. If the clock went back since, that is not before its last
+// record: what is past the retention is told by it. Log.mu is held.
 func (s *shard) end(at time.Time) {
-	s.closed, s.closedAt = true, at
 	s.mu.Lock()
+	if msTime(s.last).After(at) {
+		at = msTime(s.last)
+	}
+	s.closed, s.closedAt = true, at
 	s.ended = true
 	s.wake()
 	s.mu.Unlock()

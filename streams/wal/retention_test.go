@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -227,4 +228,39 @@ func TestTimeAfterStart(t *testing.T) {
 	must(t, err)
 	wantTexts(t, recs, "after")
 	must(t, l.Close())
+}
+
+// A shard that is closed while the clock is behind its records expires with
+// them, not before.
+func TestClosedBehindItsRecords(t *testing.T) {
+	fsys := memfs.New()
+	o := small(fsys)
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	now := start.Add(3 * time.Hour)
+	o.Clock = func() time.Time { return now }
+	l := open(t, "/data", o)
+	create(t, l, "s", 1)
+	appendAll(t, l, "s", "a", "b")
+	now = start
+	must(t, l.Split(t.Context(), "s", 0, streams.HashKey{Hi: 1 << 63}))
+	look := func(want ...string) {
+		t.Helper()
+		l.retain()
+		recs, err := readShard(t, l, "s", 0)
+		if len(want) == 0 {
+			if !errors.Is(err, streams.ErrNotFound) {
+				t.Errorf("the shard is still there: %v", err)
+			}
+			return
+		}
+		must(t, err)
+		wantTexts(t, recs, want...)
+	}
+	now = start.Add(26 * time.Hour)
+	look("a", "b")
+	must(t, l.Close())
+	l = open(t, "/data", o)
+	look("a", "b")
+	now = start.Add(28 * time.Hour)
+	look()
 }
