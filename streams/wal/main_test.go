@@ -16,7 +16,7 @@ import (
 var (
 	seedFlag   = flag.Int64("seed", -1, "run the random tests with this seed only")
 	exhaustive = flag.Bool("exhaustive", false, "flip every byte, not a sample")
-	crashSeeds = flag.Int("crashseeds", 150, "how many seeds the crash tests try")
+	crashSeeds = flag.Int("crashseeds", 100, "how many seeds the crash tests try")
 )
 
 func TestMain(m *testing.M) {
