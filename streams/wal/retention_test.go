@@ -236,12 +236,13 @@ func TestClosedBehindItsRecords(t *testing.T) {
 	fsys := memfs.New()
 	o := small(fsys)
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	now := start.Add(3 * time.Hour)
-	o.Clock = func() time.Time { return now }
+	var hour atomic.Int64 // since start
+	hour.Store(3)
+	o.Clock = func() time.Time { return start.Add(time.Duration(hour.Load()) * time.Hour) }
 	l := open(t, "/data", o)
 	create(t, l, "s", 1)
 	appendAll(t, l, "s", "a", "b")
-	now = start
+	hour.Store(0)
 	must(t, l.Split(t.Context(), "s", 0, streams.HashKey{Hi: 1 << 63}))
 	look := func(want ...string) {
 		t.Helper()
@@ -256,11 +257,11 @@ func TestClosedBehindItsRecords(t *testing.T) {
 		must(t, err)
 		wantTexts(t, recs, want...)
 	}
-	now = start.Add(26 * time.Hour)
+	hour.Store(26)
 	look("a", "b")
 	must(t, l.Close())
 	l = open(t, "/data", o)
 	look("a", "b")
-	now = start.Add(28 * time.Hour)
+	hour.Store(28)
 	look()
 }
