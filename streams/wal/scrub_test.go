@@ -61,7 +61,10 @@ func scrubEachByte(t *testing.T, change func(Options) Options) {
 	if n := found(); n != 0 {
 		t.Fatalf("%d damaged places in a whole log", n)
 	}
+	shards := map[string]bool{} // how the files of the log fall is a matter of when checkpoints came
 	for _, path := range sealedFiles(t, fsys)[:2] {
+		shard, _, _ := strings.Cut(path, "-")
+		shards[shard] = true
 		st, err := fsys.Stat(path)
 		must(t, err)
 		step := int64(1)
@@ -80,8 +83,8 @@ func scrubEachByte(t *testing.T, change func(Options) Options) {
 		t.Errorf("%d damaged places after all was put right", n)
 	}
 	st := l.Stats()
-	if st.ScrubbedBytes == 0 || st.DamageFound == 0 || st.Damaged != 2 {
-		t.Errorf("stats %+v", st)
+	if st.ScrubbedBytes == 0 || st.DamageFound == 0 || st.Damaged != len(shards) {
+		t.Errorf("%d shards with damage, want %d: %+v", st.Damaged, len(shards), st)
 	}
 }
 
