@@ -1,5 +1,5 @@
 // Package wire is the AWS side of the port: it turns HTTP requests of the
-// awsJson 1.1 and CBOR protocols into checked values for an operation of a
+// awsJson 1.1 and 1.0 and CBOR protocols into checked values for an operation of a
 // service, and what the operation says into a response or an error of the
 // shape AWS clients know.
 //

@@ -19,14 +19,18 @@ type Format uint8
 
 // The formats.
 const (
-	JSON Format = iota // application/x-amz-json-1.1
-	CBOR               // application/x-amz-cbor-1.1
+	JSON   Format = iota // application/x-amz-json-1.1
+	CBOR                 // application/x-amz-cbor-1.1
+	JSON10               // application/x-amz-json-1.0
 )
 
 // ContentType returns the media type of a format.
 func (f Format) ContentType() string {
-	if f == CBOR {
+	switch f {
+	case CBOR:
 		return "application/x-amz-cbor-1.1"
+	case JSON10:
+		return "application/x-amz-json-1.0"
 	}
 	return "application/x-amz-json-1.1"
 }

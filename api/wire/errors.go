@@ -16,6 +16,8 @@ type Error struct {
 	Status int
 	// Cause is logged and not sent.
 	Cause error
+	// More, if not nil, writes further members of the answer.
+	More func(out *Encoder)
 
 	capital bool // the key is "Message", as in errors of the protocol layer
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -77,6 +78,9 @@ func (x *exchange) respond(status int, contentType string, body []byte) {
 		h.Set("Content-Type", contentType)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if x.service != nil && x.service.Checksum {
+		h["x-amz-crc32"] = []string{strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)}
+	}
 	x.event.Status = status
 	x.event.BytesOut = int64(len(body))
 	timed := x.control.SetWriteDeadline(x.deadline(time.Now(), int64(len(body)))) == nil

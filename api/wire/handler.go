@@ -188,6 +188,7 @@ type exchange struct {
 	control *http.ResponseController
 	id      string
 	share   share
+	service *service // once it is known
 	event   Event
 }
 
@@ -279,20 +280,23 @@ func (x *exchange) route(body []byte) (*service, *Operation, Format, bool) {
 	if svc != nil {
 		op = svc.operations[name]
 		x.event.Service = svc.Target
+		x.service = svc
 	}
 	if op != nil {
 		x.event.Operation = op.Name
 	}
 	media := mediaType(x.r)
 	format := JSON
-	switch media {
-	case JSON.ContentType(), "application/json":
-	default:
+	if svc != nil && svc.JSON10 {
+		format = JSON10
+	}
+	plain := format.ContentType()
+	if media != plain && media != "application/json" {
 		format = CBOR
 	}
 
 	if len(body) == 0 {
-		if media != JSON.ContentType() {
+		if media != plain {
 			format = CBOR
 		}
 		if op == nil {
@@ -303,7 +307,7 @@ func (x *exchange) route(body []byte) (*service, *Operation, Format, bool) {
 		return nil, nil, 0, false
 	}
 	if media == CBOR.ContentType() && svc != nil && !svc.CBOR ||
-		media != CBOR.ContentType() && media != JSON.ContentType() && media != "application/json" {
+		media != CBOR.ContentType() && media != plain && media != "application/json" {
 		if target == "" || name == "" {
 			x.raw(http.StatusForbidden, accessDeniedXML)
 		} else {
@@ -357,8 +361,11 @@ func mediaType(r *http.Request) string {
 
 // bodyFormat is the format for an answer before the body was looked at.
 func (x *exchange) bodyFormat() Format {
-	if mediaType(x.r) == CBOR.ContentType() {
+	switch mediaType(x.r) {
+	case CBOR.ContentType():
 		return CBOR
+	case JSON10.ContentType():
+		return JSON10
 	}
 	return JSON
 }
@@ -378,12 +385,19 @@ func (x *exchange) fail(format Format, e *Error) {
 	}
 	out := NewEncoder(format, x.scratch.out[:0])
 	out.BeginObject()
-	out.StringMember("__type", e.Code)
+	code := e.Code
+	if x.service != nil && x.service.ErrorType != nil {
+		code = x.service.ErrorType(code)
+	}
+	out.StringMember("__type", code)
 	switch {
 	case e.Message != "" && e.capital:
 		out.StringMember("Message", e.Message)
 	case e.Message != "":
 		out.StringMember("message", e.Message)
+	}
+	if e.More != nil {
+		e.More(out)
 	}
 	out.EndObject()
 	x.scratch.out = out.buf

@@ -15,6 +15,14 @@ type Service struct {
 	SigningName string
 	// CBOR says whether the service speaks CBOR besides JSON.
 	CBOR bool
+	// JSON10 says that the service speaks version 1.0 of JSON, and not 1.1.
+	JSON10 bool
+	// ErrorType, if not nil, renders the code of an error as a client gets it in
+	// "__type". Otherwise that is the bare code.
+	ErrorType func(code string) string
+	// Checksum says whether responses carry the CRC-32 (IEEE) of their body in
+	// x-amz-crc32.
+	Checksum bool
 	// HideValues leaves the value out of messages about constraints.
 	HideValues bool
 	Operations []Operation

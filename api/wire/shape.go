@@ -18,6 +18,7 @@ const (
 	kindList
 	kindMap
 	kindStructure
+	kindAny
 )
 
 // Shape says what a value must be: its type and its constraints. Shapes are
@@ -78,6 +79,10 @@ func List(item *Shape) *Shape { return &Shape{kind: kindList, item: item} }
 
 // Map returns a shape of maps from text to values.
 func Map(key, value *Shape) *Shape { return &Shape{kind: kindMap, key: key, item: value} }
+
+// Any returns a shape of values of any kind: for what a service reads itself,
+// by Value.Kind, because its shape depends on what it says.
+func Any() *Shape { return &Shape{kind: kindAny} }
 
 // Structure returns a shape of objects with known members; others are ignored.
 // Messages about several members come in the order given here.

@@ -42,6 +42,8 @@ func (d *document) convert(i uint32, s *Shape, format Format) *Error {
 			}
 		}
 		return nil
+	case kindAny:
+		return d.convertAny(i)
 	}
 	switch n.kind {
 	case nodeList:
@@ -50,6 +52,33 @@ func (d *document) convert(i uint32, s *Shape, format Format) *Error {
 		return serialization("Start of structure or map found where not expected.")
 	}
 	return d.convertScalar(i, s, format)
+}
+
+// convertAny decodes the texts of a value of any kind.
+func (d *document) convertAny(i uint32) *Error {
+	switch d.nodes[i].kind {
+	case nodeString:
+		if err := d.firm(i); err != nil {
+			return serialization(err.Error())
+		}
+		d.plain(i)
+	case nodeBytes:
+		d.plain(i)
+	case nodeList:
+		for c := i + 1; c < d.nodes[i].next; c = d.nodes[c].next {
+			if err := d.convertAny(c); err != nil {
+				return err
+			}
+		}
+	case nodeObject:
+		for k := i + 1; k < d.nodes[i].next; k = d.nodes[k+1].next {
+			d.plain(k)
+			if err := d.convertAny(k + 1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // container checks that a list, map or structure has a node of its kind.

@@ -21,6 +21,43 @@ type Value struct {
 // Present reports whether there is a value.
 func (v Value) Present() bool { return v.d != nil && v.d.nodes[v.i].kind != nodeNull }
 
+// Kind is what a value of shape Any is.
+type Kind uint8
+
+// The kinds of values.
+const (
+	Absent Kind = iota
+	Null
+	Bool
+	Number // read by Int or Float of values whose shape says which
+	Text
+	Bytes
+	Items
+	Object
+)
+
+// Kind returns what the value is.
+func (v Value) Kind() Kind {
+	if v.d == nil {
+		return Absent
+	}
+	switch v.d.nodes[v.i].kind {
+	case nodeBool:
+		return Bool
+	case nodeInt, nodeFloat, nodeTime:
+		return Number
+	case nodeString:
+		return Text
+	case nodeBytes:
+		return Bytes
+	case nodeList:
+		return Items
+	case nodeObject:
+		return Object
+	}
+	return Null
+}
+
 // Get returns a member of a structure, or a value of a map.
 func (v Value) Get(name string) Value {
 	if v.d == nil {
