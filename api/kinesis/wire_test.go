@@ -299,8 +299,8 @@ func TestHostileBodies(t *testing.T) {
 	f := setup(t)
 	f.create("s", 1)
 	for _, tt := range []struct{ name, media, body, want string }{
-		{"CBOR cut off", cborType, "\xa2\x6aStreamName\x61s\x67Records\x9a\xff", "not well-formed CBOR at byte 0"},
-		{"CBOR with a wrong length", cborType, "\xa1\x67Records\x81\xa1\x64Data\x5a\x7f\xff\xff\xff\x00", "not well-formed CBOR at byte 0"},
+		{"CBOR cut off", cborType, "\xa2\x6aStreamName\x61s\x67Records\x9a\xff", "head cut off or malformed at byte 22"},
+		{"CBOR with a wrong length", cborType, "\xa1\x67Records\x81\xa1\x64Data\x5a\x7f\xff\xff\xff\x00", "string cut off at byte 21"},
 		{"CBOR that promises much", cborType, "\xa1\x67Records\x9b\x00\x00\x00\x7f\xff\xff\xff\xff", "The body has more than 65536 values."},
 		{"CBOR, deep", cborType, strings.Repeat("\x81", 100), "The body is nested deeper than 32 levels."},
 		{"JSON cut off", jsonType, `{"StreamName":"s","Records":[{"Data":"QUJD`, "string not closed at byte 42"},

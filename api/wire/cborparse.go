@@ -2,52 +2,29 @@ package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
-	"sync"
 	"unicode/utf8"
-
-	"github.com/fxamacker/cbor/v2"
 )
-
-// cborRules refuse what no AWS client sends and what would cost memory: deep
-// nesting, huge counts. The library checks that a body is well-formed; reading
-// it into a document is then a walk over trusted heads.
-var cborRules = sync.OnceValues(func() (cbor.DecMode, error) {
-	return cbor.DecOptions{
-		MaxNestedLevels:  MaxDepth,
-		MaxArrayElements: MaxValues,
-		MaxMapPairs:      MaxValues,
-		IndefLength:      cbor.IndefLengthAllowed,
-		TagsMd:           cbor.TagsAllowed,
-	}.DecMode()
-})
 
 // parseCBOR reads src, one CBOR value (RFC 8949), into d. Map keys must be
 // text. Errors are *syntaxError or limitError.
+//
+// It checks well-formedness (RFC 8949, section 5.3) on the way, in one pass: a
+// library's check before it was a tenth of the time of a PutRecords. The fuzz
+// target holds it against that library.
 func (d *document) parseCBOR(src []byte) error {
 	d.reset(src)
 	if uint64(len(src)) > math.MaxUint32 {
 		return errTooLarge
 	}
-	rules, err := cborRules()
-	if err != nil {
+	p := cborParser{d: d, src: src}
+	if err := p.value(1); err != nil {
 		return err
 	}
-	if err := rules.Wellformed(src); err != nil {
-		var deep *cbor.MaxNestedLevelError
-		var items *cbor.MaxArrayElementsError
-		var pairs *cbor.MaxMapPairsError
-		switch {
-		case errors.As(err, &deep):
-			return errTooDeep
-		case errors.As(err, &items), errors.As(err, &pairs):
-			return errTooMany
-		}
-		return &syntaxError{reason: "not well-formed CBOR"}
+	if p.pos != len(src) {
+		return p.wrong("bytes after the value")
 	}
-	p := cborParser{d: d, src: src}
-	return p.value(1)
+	return nil
 }
 
 type cborParser struct {
@@ -74,7 +51,7 @@ const (
 
 const cborBreak = 0xff
 
-// cborHead reads a head; size is 0 if b is too short or the head is reserved.
+// cborHead reads a head; size is 0 if b is too short or the head is none.
 func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
 	if len(b) == 0 {
 		return 0, 0, false, 0
@@ -91,7 +68,7 @@ func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
 		return major, uint64(binary.BigEndian.Uint32(b[1:])), false, 5
 	case info == 27 && len(b) >= 9:
 		return major, binary.BigEndian.Uint64(b[1:]), false, 9
-	case info == 31:
+	case info == 31 && (major >= cborBytes && major <= cborMap || major == cborSimple):
 		return major, 0, true, 1
 	}
 	return 0, 0, false, 0
@@ -100,7 +77,7 @@ func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
 func (p *cborParser) value(depth int) error {
 	major, arg, indefinite, size := cborHead(p.src[p.pos:])
 	if size == 0 {
-		return p.wrong("head cut off")
+		return p.wrong("head cut off or malformed")
 	}
 	if depth > MaxDepth {
 		return errTooDeep
@@ -159,6 +136,9 @@ func (p *cborParser) simple(head int, arg uint64) error {
 		n = node{kind: nodeFloat, num: int64(math.Float64bits(float64(math.Float32frombits(uint32(arg)))))}
 	case 27:
 		n = node{kind: nodeFloat, num: int64(arg)}
+	case 31:
+		p.pos = head
+		return p.wrong("break outside of a list or map")
 	default:
 		p.pos = head
 		return p.wrong("unknown simple value")
@@ -241,6 +221,9 @@ func (p *cborParser) more(done, arg uint64, indefinite bool) (bool, error) {
 }
 
 func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
+	if arg > MaxValues {
+		return errTooMany
+	}
 	i, err := p.d.add(node{kind: nodeList})
 	if err != nil {
 		return err
@@ -265,6 +248,9 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 }
 
 func (p *cborParser) object(arg uint64, indefinite bool, depth int) error {
+	if arg > MaxValues {
+		return errTooMany
+	}
 	i, err := p.d.add(node{kind: nodeObject})
 	if err != nil {
 		return err

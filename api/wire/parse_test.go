@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,20 +160,25 @@ func TestParseCBOR(t *testing.T) {
 		{"time", "a1 61 74 c1 1b 0000015dcafe0000", `{"t":1502349230080}`},
 		{"simple values", "84 f4 f5 f6 f7", `[false,true,null,null]`},
 		{"large integers", "82 1b ffffffffffffffff 3b ffffffffffffffff", `[1.8446744073709552e+19,-1.8446744073709552e+19]`},
-		{"empty", "", "not well-formed CBOR at byte 0"},
-		{"length beyond the end", "5b 7fffffffffffffff 00", "not well-formed CBOR at byte 0"},
+		{"empty", "", "head cut off or malformed at byte 0"},
+		{"length beyond the end", "5b 7fffffffffffffff 00", "string cut off at byte 9"},
 		{"array of 2^32 items", "9a ffffffff 00", "The body has more than 65536 values."},
 		{"map of 2^63 pairs", "bb 7fffffffffffffff 00", "The body has more than 65536 values."},
-		{"map cut off", "a2 61 61 01", "not well-formed CBOR at byte 0"},
-		{"break alone", "ff", "not well-formed CBOR at byte 0"},
-		{"never closed", "bf 61 61 01", "not well-formed CBOR at byte 0"},
-		{"chunk of the other kind", "7f 41 61 ff", "not well-formed CBOR at byte 0"},
+		{"map cut off", "a2 61 61 01", "head cut off or malformed at byte 4"},
+		{"break alone", "ff", "break outside of a list or map at byte 0"},
+		{"never closed", "bf 61 61 01", "not closed at byte 4"},
+		{"chunk of the other kind", "7f 41 61 ff", "chunk of a string malformed at byte 1"},
 		{"key is a number", "a1 01 01", "map key is not text at byte 2"},
 		{"key twice", "a2 61 61 01 61 61 02", "The body has an object with the same key twice."},
 		{"text is not UTF-8", "61 ff", "text is not UTF-8 at byte 2"},
 		{"33 levels", strings.Repeat("81", 33) + "00", "The body is nested deeper than 32 levels."},
 		{"tags 40 deep", strings.Repeat("c1", 40) + "00", "The body is nested deeper than 32 levels."},
-		{"more after", "a0 a0", "not well-formed CBOR at byte 0"},
+		{"integer without an end", "1f", "head cut off or malformed at byte 0"},
+		{"tag without an end", "df 00", "head cut off or malformed at byte 0"},
+		{"reserved head", "a1 61 61 1c", "head cut off or malformed at byte 3"},
+		{"break for a value", "bf 61 61 ff", "break outside of a list or map at byte 3"},
+		{"simple value in two bytes", "f8 14", "unknown simple value at byte 0"},
+		{"more after", "a0 a0", "bytes after the value at byte 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in, err := hex.DecodeString(strings.ReplaceAll(tt.in, " ", ""))
@@ -203,6 +209,10 @@ func FuzzCBOR(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	rules, err := cbor.DecOptions{MaxNestedLevels: 4 * MaxDepth, MaxArrayElements: 1 << 30, MaxMapPairs: 1 << 30}.DecMode()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var d document
 		before := bytes.Clone(in)
@@ -210,8 +220,21 @@ func FuzzCBOR(f *testing.F) {
 		if !bytes.Equal(before, in) {
 			t.Fatal("parsing changed the body")
 		}
+		// The library says what is well-formed. Here less is taken: see the
+		// reasons, and the limits.
+		formed := rules.Wellformed(in)
 		if err != nil {
+			var limit limitError
+			refused := slices.ContainsFunc([]string{"map key is not text", "text is not UTF-8", "unknown simple value"}, func(why string) bool {
+				return strings.HasPrefix(err.Error(), why)
+			})
+			if formed == nil && !refused && !errors.As(err, &limit) {
+				t.Fatalf("refused although it is well-formed: %v", err)
+			}
 			return
+		}
+		if formed != nil {
+			t.Fatalf("taken although it is not well-formed: %v", formed)
 		}
 		_ = Value{&d, 0}.AppendJSON(nil)
 		var want any

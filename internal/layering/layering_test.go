@@ -43,7 +43,7 @@ var table = []row{
 	{room: "config", modules: []string{"gopkg.in/yaml.v3"}, deny: []string{"net/http"}, knows: "the shape, defaults and checks of the file, not how parts work"},
 	{room: "config/*", rooms: []string{"config"}, knows: "what is generated from the table of keys"},
 
-	{room: "api/wire", rooms: []string{"access"}, modules: []string{"github.com/fxamacker/cbor/v2", "github.com/segmentio/asm", "github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"}, knows: "protocols, error shapes and limits of the wire, no operation"},
+	{room: "api/wire", rooms: []string{"access"}, modules: []string{"github.com/segmentio/asm", "github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"}, knows: "protocols, error shapes and limits of the wire, no operation"},
 	{room: "api/kinesis", rooms: []string{"api/wire", "streams", "streams/limits", "access"}, knows: "Kinesis names, shapes and errors, not files, not delivery"},
 	{room: "api/firehose", rooms: []string{"api/wire", "streams", "access", "delivery"}, knows: "Firehose names, shapes and errors, not files, not sinks"},
 	{room: "api/admin", rooms: []string{"api/wire", "streams", "access", "delivery"}, modules: []string{"github.com/prometheus/client_golang"}, knows: "health and metrics"},
