@@ -3,17 +3,21 @@ package kinesis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/firehosed/firehosed/streams"
 )
 
-// statePrefix begins the keys of the engine's state that belong to this
-// package: the attributes of a stream under its name.
+// statePrefix begins the keys of the engine's state under which the attributes
+// of streams lie, by their name.
 const statePrefix = "kinesis/stream/"
 
 // attributes are what the API knows of a stream and the engine does not. A
-// stream without attributes has the zero value.
+// stream without attributes has the zero value. Values are shared and not
+// changed: a change makes a new one.
 type attributes struct {
 	OnDemand  bool              `json:"onDemand,omitempty"`
 	RecordKiB int               `json:"recordKiB,omitempty"` // 0 means 1024
@@ -21,7 +25,7 @@ type attributes struct {
 	Tags      map[string]string `json:"tags,omitempty"`
 }
 
-func (a attributes) mode() string {
+func (a *attributes) mode() string {
 	if a.OnDemand {
 		return "ON_DEMAND"
 	}
@@ -29,48 +33,92 @@ func (a attributes) mode() string {
 }
 
 // recordBytes is the most a record of the stream may have.
-func (a attributes) recordBytes() int {
+func (a *attributes) recordBytes() int {
 	if a.RecordKiB == 0 {
 		return defaultRecordBytes
 	}
 	return a.RecordKiB << 10
 }
 
-func (a attributes) isZero() bool {
-	return !a.OnDemand && a.RecordKiB == 0 && a.WarmMiBps == 0 && len(a.Tags) == 0
+// attributesOf returns the attributes of a stream, which are not to be
+// changed. It is called for every request and costs a look into a map.
+func (s *Service) attributesOf(stream string) *attributes {
+	if a := (*s.attributes.Load())[stream]; a != nil {
+		return a
+	}
+	return &noAttributes
 }
 
-// attributesOf reads the attributes of a stream.
-func (s *Service) attributesOf(stream string) (attributes, error) {
-	raw := s.engine.State(statePrefix + stream)
-	if raw == nil {
-		return attributes{}, nil
-	}
-	var a attributes
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return attributes{}, fmt.Errorf("attributes of stream %s: %w", stream, err)
-	}
-	return a, nil
-}
+var noAttributes attributes
 
-// setAttributes keeps the attributes of a stream, or forgets them if they are
-// zero. It writes only if that changes something.
-func (s *Service) setAttributes(ctx context.Context, stream string, a attributes) error {
-	update := streams.StateUpdate{Key: statePrefix + stream}
-	if a.isZero() {
-		if s.engine.State(update.Key) == nil {
-			return nil
+// loadAttributes reads the attributes of all streams. Those of streams that
+// are not there were left by a crash in the middle of a change, and are
+// overwritten when a stream of the name is made.
+func (s *Service) loadAttributes() error {
+	all := map[string]*attributes{}
+	for key, raw := range s.engine.StateAll(statePrefix) {
+		stream := strings.TrimPrefix(key, statePrefix)
+		if _, err := s.engine.Describe(stream); errors.Is(err, streams.ErrNotFound) {
+			continue
 		}
-	} else {
+		a := new(attributes)
+		if err := json.Unmarshal(raw, a); err != nil {
+			return fmt.Errorf("attributes of stream %s: %w", stream, err)
+		}
+		all[stream] = a
+	}
+	s.attributes.Store(&all)
+	return nil
+}
+
+// setAttributes keeps the attributes of a stream, or forgets them if a is nil.
+// What they say is durable when it returns. s.changes is held.
+func (s *Service) setAttributes(ctx context.Context, stream string, a *attributes) error {
+	update := streams.StateUpdate{Key: statePrefix + stream}
+	if a != nil {
 		raw, err := json.Marshal(a)
 		if err != nil {
 			return fmt.Errorf("attributes of stream %s: %w", stream, err)
 		}
-		update.Value = raw
+		if string(raw) != "{}" {
+			update.Value = raw
+		}
 	}
-	_, err := s.engine.Append(ctx, "", &streams.Batch{State: []streams.StateUpdate{update}})
-	if err != nil {
-		return fmt.Errorf("attributes of stream %s: %w", stream, err)
+	if update.Value != nil || s.engine.State(update.Key) != nil {
+		if _, err := s.engine.Append(ctx, "", &streams.Batch{State: []streams.StateUpdate{update}}); err != nil {
+			return fmt.Errorf("attributes of stream %s: %w", stream, err)
+		}
 	}
+	before := *s.attributes.Load()
+	if update.Value == nil && before[stream] == nil {
+		return nil
+	}
+	all := maps.Clone(before)
+	delete(all, stream)
+	if update.Value != nil {
+		all[stream] = a
+	}
+	s.attributes.Store(&all)
 	return nil
+}
+
+// change changes the attributes of a stream as one step with what change reads
+// and does: it gets the stream as it is and a copy of its attributes, whose
+// maps and slices it replaces and does not write into. The stream must be
+// ACTIVE. If change fails nothing is kept.
+func (s *Service) change(ctx context.Context, t target, change func(info streams.StreamInfo, a *attributes) error) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	info, err := s.describe(t)
+	if err != nil {
+		return err
+	}
+	if err := s.active(info, t); err != nil {
+		return err
+	}
+	a := *s.attributesOf(t.name)
+	if err := change(info, &a); err != nil {
+		return err
+	}
+	return s.translateDone(s.setAttributes(ctx, t.name, &a), t)
 }

@@ -1,6 +1,8 @@
 package kinesis
 
 import (
+	"slices"
+
 	"github.com/firehosed/firehosed/api/wire"
 )
 
@@ -79,77 +81,6 @@ func (s *Service) Wire() wire.Service {
 		Target:      "Kinesis_20131202",
 		SigningName: "kinesis",
 		CBOR:        true,
-		Operations: []wire.Operation{
-			{Name: "CreateStream", Handle: s.createStream, Input: wire.Structure(
-				wire.Optional("ShardCount", wire.Integer().AtLeast(1)),
-				wire.Required("StreamName", streamName()),
-				wire.Optional("StreamModeDetails", wire.Structure(wire.Required("StreamMode", mode()))),
-				wire.Optional("Tags", wire.Map(wire.String().Between(1, 128), wire.String().Between(0, 256)).Between(1, 200)),
-				wire.Optional("WarmThroughputMiBps", wire.Integer().AtLeast(0)),
-				wire.Optional("MaxRecordSizeInKiB", wire.Integer().Between(1024, 10240)),
-			)},
-			{Name: "DeleteStream", Handle: s.deleteStream, Input: input(
-				wire.Optional("EnforceConsumerDeletion", wire.Boolean()),
-			)},
-			{Name: "DescribeStream", Handle: s.describeStream, Input: input(
-				wire.Optional("Limit", wire.Integer().Between(1, 10_000)),
-				wire.Optional("ExclusiveStartShardId", shardID()),
-			)},
-			{Name: "DescribeStreamSummary", Handle: s.describeStreamSummary, Input: input()},
-			{Name: "ListStreams", Handle: s.listStreams, Input: wire.Structure(
-				wire.Optional("Limit", wire.Integer().Between(1, 10_000)),
-				wire.Optional("ExclusiveStartStreamName", streamName()),
-				wire.Optional("NextToken", nextToken()),
-			)},
-			{Name: "ListShards", Handle: s.listShards, Input: input(
-				wire.Optional("NextToken", nextToken()),
-				wire.Optional("ExclusiveStartShardId", shardID()),
-				wire.Optional("MaxResults", wire.Integer().Between(1, 10_000)),
-				wire.Optional("StreamCreationTimestamp", wire.Timestamp()),
-				wire.Optional("ShardFilter", wire.Structure(
-					wire.Required("Type", wire.Enum(filterTypes[:]...)),
-					wire.Optional("ShardId", shardID()),
-					wire.Optional("Timestamp", wire.Timestamp()),
-				)),
-			)},
-			{Name: "SplitShard", Handle: s.splitShard, Input: input(
-				wire.Required("NewStartingHashKey", hashKey()),
-				wire.Required("ShardToSplit", shardID()),
-			)},
-			{Name: "MergeShards", Handle: s.mergeShards, Input: input(
-				wire.Required("ShardToMerge", shardID()),
-				wire.Required("AdjacentShardToMerge", shardID()),
-			)},
-			{Name: "PutRecord", Handle: s.putRecord, Input: input(
-				wire.Optional("SequenceNumberForOrdering", wire.String().Match(sequencePattern)),
-				wire.Required("PartitionKey", partitionKey()),
-				wire.Optional("ExplicitHashKey", hashKey()),
-				wire.Required("Data", data()),
-				wire.Optional("DryRun", wire.Boolean()),
-			)},
-			{Name: "PutRecords", Handle: s.putRecords, Input: input(
-				wire.Required("Records", wire.List(wire.Structure(
-					wire.Required("PartitionKey", partitionKey()),
-					wire.Optional("ExplicitHashKey", hashKey()),
-					wire.Required("Data", data()),
-				)).Between(1, maxPutRecords)),
-				wire.Optional("DryRun", wire.Boolean()),
-			)},
-			{Name: "GetShardIterator", Handle: s.getShardIterator, Input: input(
-				wire.Required("ShardId", shardID()),
-				wire.Required("ShardIteratorType", wire.Enum(
-					"AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")),
-				wire.Optional("StartingSequenceNumber", wire.String().Match(sequencePattern)),
-				wire.Optional("Timestamp", wire.Timestamp()),
-				wire.Optional("DryRun", wire.Boolean()),
-			)},
-			{Name: "GetRecords", Handle: s.getRecords, Input: wire.Structure(
-				wire.Required("ShardIterator", wire.String().Between(1, 512)),
-				wire.Optional("Limit", wire.Integer().Between(1, maxGetRecords)),
-				wire.Optional("StreamARN", streamARN()),
-				wire.Optional("StreamId", wire.String().Match(streamIDPattern).Between(1, 24)),
-				wire.Optional("DryRun", wire.Boolean()),
-			)},
-		},
+		Operations:  slices.Concat(s.streamOperations(), s.recordOperations()),
 	}
 }

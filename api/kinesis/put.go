@@ -15,10 +15,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	if err != nil {
 		return err
 	}
-	a, err := s.attributesOf(t.name)
-	if err != nil {
-		return err
-	}
+	a := s.attributesOf(t.name)
 	b := s.batch(1)
 	defer s.release(b)
 	rec, err := s.newRecord(in, 0, t, a.recordBytes())
@@ -69,10 +66,7 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	if err != nil {
 		return err
 	}
-	a, err := s.attributesOf(t.name)
-	if err != nil {
-		return err
-	}
+	a := s.attributesOf(t.name)
 	records := in.Get("Records")
 	b := s.batch(records.Len())
 	defer s.release(b)

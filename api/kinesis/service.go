@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firehosed/firehosed/api/wire"
@@ -51,18 +52,23 @@ type Options struct {
 // Service is the Kinesis Data Streams API over an engine. Its operations may
 // be called concurrently.
 type Service struct {
-	engine    streams.Engine
-	region    string
-	account   string
-	tokens    sealer
-	shards    int
-	declared  func(string) bool
-	limits    *limits.Limiter
-	durable   streams.Durability
-	clock     func() time.Time
-	log       *slog.Logger
-	batches   sync.Pool // of *streams.Batch
-	creations sync.Mutex
+	engine   streams.Engine
+	region   string
+	account  string
+	tokens   sealer
+	shards   int
+	declared func(string) bool
+	limits   *limits.Limiter
+	durable  streams.Durability
+	clock    func() time.Time
+	log      *slog.Logger
+	batches  sync.Pool // of *streams.Batch
+
+	// changes is held by all that changes what streams there are, how many
+	// shards they have, and their attributes: what one has checked is still so
+	// when it is done.
+	changes    sync.Mutex
+	attributes atomic.Pointer[map[string]*attributes] // by stream; replaced, never changed
 }
 
 var accountPattern = regexp.MustCompile(`^\d{12}$`)
@@ -104,6 +110,9 @@ func New(opt Options) (*Service, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.batches.New = func() any { return new(streams.Batch) }
+	if err := s.loadAttributes(); err != nil {
+		return nil, fmt.Errorf("kinesis: %w", err)
+	}
 	return s, nil
 }
 

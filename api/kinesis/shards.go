@@ -327,6 +327,8 @@ func (s *Service) filter(info streams.StreamInfo, l listing) []streams.ShardInfo
 }
 
 func (s *Service) splitShard(ctx context.Context, r *wire.Request, _ *wire.Encoder) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	t, info, err := s.reshardable(r.Input)
 	if err != nil {
 		return err
@@ -346,8 +348,6 @@ func (s *Service) splitShard(ctx context.Context, r *wire.Request, _ *wire.Encod
 	if shard.Closed {
 		return s.alreadyClosed(shard.ID, t)
 	}
-	s.creations.Lock()
-	defer s.creations.Unlock()
 	if err := s.roomForShards(1); err != nil {
 		return err
 	}
@@ -355,6 +355,8 @@ func (s *Service) splitShard(ctx context.Context, r *wire.Request, _ *wire.Encod
 }
 
 func (s *Service) mergeShards(ctx context.Context, r *wire.Request, _ *wire.Encoder) error {
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	t, info, err := s.reshardable(r.Input)
 	if err != nil {
 		return err
@@ -382,7 +384,7 @@ func (s *Service) mergeShards(ctx context.Context, r *wire.Request, _ *wire.Enco
 	return s.translateDone(s.engine.Merge(ctx, t.name, lower.ID, upper.ID), t)
 }
 
-// reshardable resolves the stream of a split or merge.
+// reshardable resolves the stream of a split or merge. s.changes is held.
 func (s *Service) reshardable(in wire.Value) (target, streams.StreamInfo, error) {
 	t, err := s.target(in)
 	if err != nil {
@@ -392,16 +394,27 @@ func (s *Service) reshardable(in wire.Value) (target, streams.StreamInfo, error)
 	if err != nil {
 		return t, info, err
 	}
-	a, err := s.attributesOf(t.name)
-	switch {
-	case err != nil:
+	if err := s.active(info, t); err != nil {
 		return t, info, err
-	case info.Status != streams.Active:
-		return t, info, wire.Errorf(codeInUse, "Stream %s under account %s not ACTIVE, instead in state %s", t.label, s.account, info.Status)
-	case a.OnDemand:
-		return t, info, wire.Errorf(wire.CodeValidation, "Request is invalid. Stream %s under account %s is in On-Demand mode.", t.label, s.account)
 	}
-	return t, info, nil
+	return t, info, s.provisioned(s.attributesOf(t.name), t)
+}
+
+// active refuses a change of a stream that is on its way out.
+func (s *Service) active(info streams.StreamInfo, t target) error {
+	if info.Status != streams.Active {
+		return wire.Errorf(codeInUse, "Stream %s under account %s not ACTIVE, instead in state %s", t.label, s.account, info.Status)
+	}
+	return nil
+}
+
+// provisioned refuses what the owner of a stream does only to one that does
+// not scale by itself.
+func (s *Service) provisioned(a *attributes, t target) error {
+	if a.OnDemand {
+		return wire.Errorf(wire.CodeValidation, "Request is invalid. Stream %s under account %s is in On-Demand mode.", t.label, s.account)
+	}
+	return nil
 }
 
 func (s *Service) alreadyClosed(id streams.ShardID, t target) error {

@@ -16,7 +16,7 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	in := r.Input
 	name := in.Get("StreamName").Text()
 	t := target{name: name, label: name}
-	a := attributes{
+	a := &attributes{
 		OnDemand:  in.Get("StreamModeDetails").Get("StreamMode").Text() == "ON_DEMAND",
 		RecordKiB: int(in.Get("MaxRecordSizeInKiB").Int(0)),
 		WarmMiBps: int(in.Get("WarmThroughputMiBps").Int(0)),
@@ -37,10 +37,8 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	case shards == 0:
 		return wire.Errorf(wire.CodeValidation, "1 validation error detected: Value null at 'shardCount' failed to satisfy constraint: Member must not be null")
 	}
-	// One creation at a time, so that the count of shards holds and attributes
-	// are never written over those of another stream of this name.
-	s.creations.Lock()
-	defer s.creations.Unlock()
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	if _, err := s.engine.Describe(name); err == nil {
 		return s.translate(streams.ErrExists, t)
 	}
@@ -51,7 +49,7 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 		return s.translate(err, t)
 	}
 	if _, err := s.engine.Create(ctx, streams.StreamSpec{Name: name, Shards: shards, Durability: s.durable}); err != nil {
-		return s.translate(err, t)
+		return errors.Join(s.translate(err, t), s.setAttributes(ctx, name, nil))
 	}
 	return nil
 }
@@ -94,13 +92,13 @@ func (s *Service) deleteStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	if s.declared(t.name) {
 		return wire.Errorf(codeInUse, "Stream %s under account %s is declared in the configuration file of this server. Remove it there.", t.label, s.account)
 	}
-	s.creations.Lock()
-	defer s.creations.Unlock()
+	s.changes.Lock()
+	defer s.changes.Unlock()
 	if err := s.engine.Delete(ctx, t.name); err != nil {
 		return s.translate(err, t)
 	}
 	// What is left over after a crash here is overwritten by the next creation.
-	return s.translateDone(s.setAttributes(ctx, t.name, attributes{}), t)
+	return s.translateDone(s.setAttributes(ctx, t.name, nil), t)
 }
 
 // translateDone is translate for an error that may be nil.
@@ -123,10 +121,7 @@ func (s *Service) describeStream(_ context.Context, r *wire.Request, out *wire.E
 	if err != nil {
 		return err
 	}
-	a, err := s.attributesOf(t.name)
-	if err != nil {
-		return err
-	}
+	a := s.attributesOf(t.name)
 	shards := s.retained(info)
 	if after := in.Get("ExclusiveStartShardId"); after.Present() {
 		id, err := streams.ParseShardID(after.Text())
@@ -161,10 +156,7 @@ func (s *Service) describeStreamSummary(_ context.Context, r *wire.Request, out 
 	if err != nil {
 		return err
 	}
-	a, err := s.attributesOf(t.name)
-	if err != nil {
-		return err
-	}
+	a := s.attributesOf(t.name)
 	out.BeginObject()
 	out.Key("StreamDescriptionSummary")
 	out.BeginObject()
@@ -186,7 +178,7 @@ func (s *Service) describeStreamSummary(_ context.Context, r *wire.Request, out 
 
 // encodeStream writes what both descriptions have. There is no StreamId: SDKs
 // would build other host names from it.
-func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a attributes) {
+func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a *attributes) {
 	out.StringMember("StreamName", info.Name)
 	out.StringMember("StreamARN", s.StreamARN(info.Name))
 	out.StringMember("StreamStatus", string(info.Status))
@@ -205,7 +197,7 @@ func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a att
 	out.StringMember("EncryptionType", "NONE")
 }
 
-func encodeMode(out *wire.Encoder, a attributes) {
+func encodeMode(out *wire.Encoder, a *attributes) {
 	out.Key("StreamModeDetails")
 	out.BeginObject()
 	out.StringMember("StreamMode", a.mode())
@@ -247,10 +239,7 @@ func (s *Service) listStreams(_ context.Context, r *wire.Request, out *wire.Enco
 	out.Key("StreamSummaries")
 	out.BeginList()
 	for _, info := range all {
-		a, err := s.attributesOf(info.Name)
-		if err != nil {
-			return err
-		}
+		a := s.attributesOf(info.Name)
 		out.BeginObject()
 		out.StringMember("StreamName", info.Name)
 		out.StringMember("StreamARN", s.StreamARN(info.Name))
