@@ -108,7 +108,7 @@ type Storage struct {
 	// How much of what was written to the files of shards last stays in the system's page
 	// cache, for readers that are behind what `memory.log` holds. What was written before is
 	// given back, so that a busy log does not push out what others read. A log that writes
-	// more than a quarter of this in a second writes past the page cache. 0 leaves all to
+	// more than a sixteenth of this in a second writes past the page cache. 0 leaves all to
 	// the system.
 	PageCache Bytes `key:"page_cache" default:"256MiB" range:"0B..1PiB"` // -1 for 0 in the file
 	// How long records with `durability: interval` are acknowledged before the disk is told

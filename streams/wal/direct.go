@@ -138,8 +138,9 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 }
 
 // busy reports whether so much is written that what stays in the page cache is
-// gone again within seconds: then no reader gains by it, and the way through it
-// is a waste. n bytes are written now.
+// gone again within a quarter of a minute: then few readers gain by it, and the
+// way through it, which costs more than all else that is done for a record, is a
+// waste. n bytes are written now.
 func (c *pageCache) busy(n int64, now time.Duration) bool {
 	if c.limit < 0 {
 		return false
@@ -151,5 +152,5 @@ func (c *pageCache) busy(n int64, now time.Duration) bool {
 		c.since, c.recent = now, 0
 	}
 	c.recent += n
-	return max(c.rate, c.recent) >= c.limit/4
+	return max(c.rate, c.recent) >= c.limit/16
 }
