@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/firehosed/firehosed/e2e/harness"
+	"github.com/firehosed/firehosed/e2e/scenario"
+	"github.com/firehosed/firehosed/e2e/servers"
+)
+
+// The key that clients sign with. The daemon verifies every signature.
+const (
+	conformanceKey    = "CONFORMANCEKEY"
+	conformanceSecret = "conformance/secret+key"
+)
+
+// driversAtOnce is how many drivers run beside each other: most of their time is
+// waiting, but each is a runtime of its own in memory.
+const driversAtOnce = 4
+
+// clientsTable is the table of the clients that go through the whole scenario.
+var clientsTable = harness.Table{Name: "clients", Steps: scenario.Steps()}
+
+// conformanceDrivers are the programs of TestConformance, the longest first.
+func conformanceDrivers() []harness.Driver {
+	return slices.Concat(goDrivers())
+}
+
+// TestConformance takes each client that can be had through the same scenario,
+// against one daemon that verifies signatures, and compares what worked with the
+// table in docs/compatibility.md. E2E_CLIENTS, a regular expression, chooses drivers.
+func TestConformance(t *testing.T) {
+	chosen := regexp.MustCompile(os.Getenv("E2E_CLIENTS"))
+	drivers := slices.DeleteFunc(conformanceDrivers(), func(d harness.Driver) bool { return !chosen.MatchString(d.Name) })
+	if len(drivers) == 0 {
+		t.Fatalf("E2E_CLIENTS=%s chooses none of the drivers", chosen)
+	}
+	d := conformanceDaemon(t, drivers)
+	var (
+		mu       sync.Mutex
+		outcomes []harness.Outcome
+		running  sync.WaitGroup
+		slots    = make(chan struct{}, driversAtOnce)
+	)
+	for _, driver := range drivers {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			began := time.Now()
+			found, err := harness.RunDriver(t, driver, conformanceEnv(d, driver.Name))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes = append(outcomes, found...)
+			t.Logf("%s: %.1f s", driver.Name, time.Since(began).Seconds())
+		})
+	}
+	running.Wait()
+	for _, o := range outcomes {
+		for step, line := range o.Steps {
+			if want := scenario.WantDetail(step); line.OK && want != "" && line.Detail != want {
+				t.Errorf("%s, %s: step %s reports digest %q, want %s", o.Client, o.Protocol, step, line.Detail, want)
+			}
+		}
+	}
+	clientsTable.Record(t, os.Getenv(harness.UpdateEnv) == "1", outcomes)
+	for _, line := range d.LogLines(t, "ERROR") {
+		t.Errorf("the daemon logged an error: %v", line)
+	}
+}
+
+// conformanceDaemon runs a daemon with a key, and a stream with the limits of
+// the real service for each driver.
+func conformanceDaemon(t *testing.T, drivers []harness.Driver) *harness.Daemon {
+	t.Helper()
+	var streams strings.Builder
+	streams.WriteString("streams:\n")
+	for _, driver := range drivers {
+		fmt.Fprintf(&streams, "  %s: { shards: 1, limits: aws }\n", throttledStream(driver.Name))
+	}
+	return harness.Run(t, harness.Settings{
+		HTTP: fmt.Sprintf(", auth: sigv4, keys: [ { name: conformance, access_key: %s, secret_key: %q } ]", conformanceKey, conformanceSecret),
+		Body: streams.String(),
+	})
+}
+
+func throttledStream(driver string) string { return driver + "-throttled" }
+
+// conformanceEnv is what a driver is told. See e2e/README.md.
+func conformanceEnv(d *harness.Daemon, driver string) []string {
+	return []string{
+		"FIREHOSED_ENDPOINT=" + d.URL,
+		"FIREHOSED_STREAM=" + driver,
+		"FIREHOSED_THROTTLED_STREAM=" + throttledStream(driver),
+		"AWS_ACCESS_KEY_ID=" + conformanceKey, "AWS_SECRET_ACCESS_KEY=" + conformanceSecret,
+		"AWS_REGION=" + harness.Region, "AWS_DEFAULT_REGION=" + harness.Region,
+	}
+}
+
+// goDrivers use the SDK for Go, version 2.
+func goDrivers() []harness.Driver {
+	return []harness.Driver{{
+		Name: "go",
+		Rows: []harness.Row{{Client: "aws-sdk-go-v2", Protocol: "JSON, HTTP/1.1"}},
+		Command: func(t testing.TB) (*exec.Cmd, string) {
+			return goDriver(t, "go")
+		},
+	}}
+}
+
+// goDriver builds the driver in drivers/NAME.
+func goDriver(t testing.TB, name string) (*exec.Cmd, string) {
+	root, err := servers.Root()
+	if err != nil {
+		return nil, err.Error()
+	}
+	path := filepath.Join(root, ".cache", "bin", "driver-"+name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, "./drivers/"+name)
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Error(errors.Join(err, errors.New(string(out))))
+		return nil, "its driver does not build"
+	}
+	return exec.CommandContext(t.Context(), path), ""
+}
