@@ -57,9 +57,10 @@ func FuzzRequests(f *testing.F) {
 	operations := []string{
 		"CreateStream", "DescribeStream", "DescribeStreamSummary", "ListStreams", "ListShards",
 		"PutRecord", "PutRecords", "GetShardIterator", "GetRecords", "SplitShard", "MergeShards",
+		"RegisterStreamConsumer", "DescribeStreamConsumer", "DeregisterStreamConsumer", "ListStreamConsumers",
 	}
 	for i := range operations {
-		f.Add(byte(i), false, []byte(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":1,"PartitionKey":"k","Data":"QQ==","Records":[{"PartitionKey":"k","Data":""}],"ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1e9},"Tags":{"a":null}}`))
+		f.Add(byte(i), false, []byte(`{"StreamName":"s","ShardId":"0","ShardIteratorType":"AT_TIMESTAMP","Timestamp":1,"PartitionKey":"k","Data":"QQ==","Records":[{"PartitionKey":"k","Data":""}],"ShardFilter":{"Type":"AT_TIMESTAMP","Timestamp":1e9},"Tags":{"a":null},"StreamARN":"arn:aws:kinesis:r:123456789012:stream/s","ConsumerName":"c","ConsumerARN":"arn:aws:kinesis:r:123456789012:stream/s/consumer/c:1"}`))
 		f.Add(byte(i), true, []byte("\xa2\x6aStreamName\x61s\x67Records\x81\xa2\x64Data\x40\x6cPartitionKey\x61k"))
 	}
 	f.Fuzz(func(t *testing.T, operation byte, binary bool, body []byte) {

@@ -70,9 +70,13 @@ func input(own ...wire.Member) *wire.Shape {
 	return wire.Structure(append(own,
 		wire.Optional("StreamName", streamName()),
 		wire.Optional("StreamARN", streamARN()),
-		// Reserved by the service; no client sets it.
-		wire.Optional("StreamId", wire.String().Match(streamIDPattern).Between(1, 24)),
+		streamID(),
 	)...)
+}
+
+// streamID is reserved by the service; no client sets it.
+func streamID() wire.Member {
+	return wire.Optional("StreamId", wire.String().Match(streamIDPattern).Between(1, 24))
 }
 
 // Wire returns the table of operations.
@@ -81,6 +85,6 @@ func (s *Service) Wire() wire.Service {
 		Target:      "Kinesis_20131202",
 		SigningName: "kinesis",
 		CBOR:        true,
-		Operations:  slices.Concat(s.streamOperations(), s.recordOperations()),
+		Operations:  slices.Concat(s.streamOperations(), s.recordOperations(), s.consumerOperations()),
 	}
 }

@@ -32,7 +32,7 @@ func (s *Service) recordOperations() []wire.Operation {
 			wire.Required("ShardIterator", wire.String().Between(1, 512)),
 			wire.Optional("Limit", wire.Integer().Between(1, maxGetRecords)),
 			wire.Optional("StreamARN", streamARN()),
-			wire.Optional("StreamId", wire.String().Match(streamIDPattern).Between(1, 24)),
+			streamID(),
 			wire.Optional("DryRun", wire.Boolean()),
 		)},
 	}

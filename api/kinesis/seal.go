@@ -17,9 +17,10 @@ type sealer struct{ key []byte }
 // Kinds of tokens. The first byte of every token: a token of one kind is
 // never taken for another. Values are kept across releases.
 const (
-	tokenIterator    byte = 1
-	tokenListShards  byte = 2
-	tokenListStreams byte = 3
+	tokenIterator      byte = 1
+	tokenListShards    byte = 2
+	tokenListStreams   byte = 3
+	tokenListConsumers byte = 4
 )
 
 const macBytes = 16

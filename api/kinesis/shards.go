@@ -218,15 +218,24 @@ func (s *Service) continueListing(in wire.Value, token string) (listing, streams
 			return listing{}, none, wire.Errorf(codeArgument, "NextToken and StreamARN are not of the same stream.")
 		}
 	}
-	if now := s.clock().UnixMilli(); now-issued > tokenLife.Milliseconds() {
-		return listing{}, none, wire.Errorf(codeExpiredToken, "NextToken expired. The token was created at time %s while right now it is %s "+
-			"which is further in the future than the tolerated delay of %d milliseconds.", javaTime(issued), javaTime(now), tokenLife.Milliseconds())
+	if err := s.expired(issued); err != nil {
+		return listing{}, none, err
 	}
 	info, err := s.describe(t)
 	if err == nil && info.ID != l.streamID {
 		err = s.notFound(t)
 	}
 	return l, info, err
+}
+
+// expired refuses a page token that was issued too long ago.
+func (s *Service) expired(issued int64) error {
+	now := s.clock().UnixMilli()
+	if now-issued <= tokenLife.Milliseconds() {
+		return nil
+	}
+	return wire.Errorf(codeExpiredToken, "NextToken expired. The token was created at time %s while right now it is %s "+
+		"which is further in the future than the tolerated delay of %d milliseconds.", javaTime(issued), javaTime(now), tokenLife.Milliseconds())
 }
 
 func (s *Service) beginListing(in wire.Value) (listing, streams.StreamInfo, error) {

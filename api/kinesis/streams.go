@@ -86,18 +86,32 @@ func (s *Service) deleteStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	if err != nil {
 		return err
 	}
-	if _, err := s.describe(t); err != nil {
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	info, err := s.describe(t)
+	if err != nil {
 		return err
 	}
 	if s.declared(t.name) {
 		return wire.Errorf(codeInUse, "Stream %s under account %s is declared in the configuration file of this server. Remove it there.", t.label, s.account)
 	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	live, stale, err := s.consumers(info)
+	if err != nil {
+		return err
+	}
+	if len(live) > 0 && !r.Input.Get("EnforceConsumerDeletion").Bool(false) {
+		return wire.Errorf(codeInUse, "Stream %s under account %s has %d registered consumers. Deregister them, or set EnforceConsumerDeletion.",
+			t.label, s.account, len(live))
+	}
 	if err := s.engine.Delete(ctx, t.name); err != nil {
 		return s.translate(err, t)
 	}
-	// What is left over after a crash here is overwritten by the next creation.
+	// What is left over after a crash here belongs to no later stream of the
+	// name: attributes are overwritten by the next creation, consumers carry the
+	// id of this stream.
+	if err := s.writeConsumers(ctx, s.removal(append(live, stale...)...)...); err != nil {
+		return s.translate(err, t)
+	}
 	return s.translateDone(s.setAttributes(ctx, t.name, nil), t)
 }
 
@@ -157,12 +171,16 @@ func (s *Service) describeStreamSummary(_ context.Context, r *wire.Request, out 
 		return err
 	}
 	a := s.attributesOf(t.name)
+	live, _, err := s.consumers(info)
+	if err != nil {
+		return err
+	}
 	out.BeginObject()
 	out.Key("StreamDescriptionSummary")
 	out.BeginObject()
 	s.encodeStream(out, info, a)
 	out.IntMember("OpenShardCount", int64(openShards(info)))
-	out.IntMember("ConsumerCount", 0)
+	out.IntMember("ConsumerCount", int64(len(live)))
 	out.IntMember("MaxRecordSizeInKiB", int64(a.recordBytes()>>10))
 	if a.WarmMiBps > 0 {
 		out.Key("WarmThroughput")
