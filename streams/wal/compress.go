@@ -67,6 +67,9 @@ func (l *Log) compressLoop() {
 
 // compressAll looks at all segments that were not looked at since the start.
 func (l *Log) compressAll(p *pacer) error {
+	if l.rebuilt != nil {
+		return nil // its files are left as they are until they are repaired
+	}
 	var c *compressor
 	for _, s := range l.allShards() {
 		s.mu.Lock()
