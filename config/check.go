@@ -106,6 +106,10 @@ func (k *checker) http() {
 	case h.Auth == "none" && len(h.Keys) > 0:
 		k.report("http.auth", "none would ignore http.keys; remove one of the two")
 	}
+	if h.TLS != nil {
+		k.path("http.tls.cert", h.TLS.Cert)
+		k.path("http.tls.key", h.TLS.Key)
+	}
 	loopback, err := isLoopback(h.Listen)
 	switch {
 	case err != nil:

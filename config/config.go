@@ -72,11 +72,25 @@ type HTTP struct {
 	Auth string `key:"auth" enum:"none|sigv4" otherwise:"sigv4 if there are keys, else none"`
 	// Keys that may sign requests.
 	Keys []Key `key:"keys"`
+	// Serves TLS on the same port, beside plain HTTP. See docs/guide/tls.md.
+	TLS *TLS `key:"tls"`
 	// Largest request body.
 	MaxBody Bytes `key:"max_body" default:"16MiB" range:"64KiB..256MiB"`
 	// Most connections open at once, and never more than half of the files that the
 	// process may open; more wait to be accepted.
 	MaxConnections int `key:"max_connections" default:"4096" range:"1..1000000"`
+}
+
+// TLS is the certificate that the port shows. The files are looked at again when
+// clients connect, at most once a second, and a new pair is used from then on;
+// connections that are open go on.
+type TLS struct {
+	// Certificate in PEM, followed by those that lead to its authority.
+	Cert string `key:"cert" required:"yes"`
+	// Private key of the certificate, in PEM. Only its owner should be able to read it.
+	Key string `key:"key" required:"yes"`
+	// Refuses plain HTTP with an error that asks for https://, health and metrics included.
+	Only bool `key:"only" default:"false"`
 }
 
 // Key is one access key that clients sign with.

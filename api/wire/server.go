@@ -16,7 +16,8 @@ const (
 )
 
 // NewServer returns a server for HTTP/1.1 and for HTTP/2 with and without TLS
-// (prior knowledge), as the AWS SDKs of Java and JavaScript need. It has no
+// (prior knowledge), as the AWS SDKs of Java and JavaScript need. For TLS it
+// is given a listener of NewMixedListener. It has no
 // timeout for whole requests: event streams last minutes, and Handler sets
 // deadlines for bodies. Errors of connections go to logger at debug level.
 func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
@@ -37,6 +38,7 @@ func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
 			MaxConcurrentStreams: maxStreams,
 			SendPingTimeout:      pingAfter,
 		},
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ConnContext: withConn,
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 }

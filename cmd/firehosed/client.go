@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +24,30 @@ import (
 type client struct {
 	Endpoint string `default:"http://127.0.0.1:4573" env:"FIREHOSED_ENDPOINT" help:"Address of the daemon."`
 	Region   string `default:"us-east-1" env:"AWS_REGION" help:"Region to sign requests for."`
+	CAFile   string `name:"ca-file" env:"AWS_CA_BUNDLE" placeholder:"FILE" help:"Certificate authorities to trust, in PEM, for an endpoint with https://."`
+
+	trusting *http.Client // trusts what CAFile names; made when it is first needed
+}
+
+// do sends one request.
+func (c *client) do(req *http.Request) (*http.Response, error) {
+	if c.CAFile == "" || req.URL.Scheme != "https" {
+		return http.DefaultClient.Do(req)
+	}
+	if c.trusting == nil {
+		text, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("certificate authorities: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("certificate authorities: %s holds no certificate in PEM", c.CAFile)
+		}
+		c.trusting = &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots},
+		}}
+	}
+	return c.trusting.Do(req)
 }
 
 // requestTimeout bounds one request of a command.
@@ -61,7 +88,7 @@ func (c *client) call(ctx context.Context, out output, target string, in, answer
 	if err := c.sign(ctx, out, req, body); err != nil {
 		return err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.do(req)
 	if err != nil {
 		return fmt.Errorf("no answer from the daemon: %w", err)
 	}
@@ -126,7 +153,7 @@ func (h *healthcheckCmd) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return fmt.Errorf("endpoint: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := h.do(req)
 	if err != nil {
 		return &exitError{code: 1, err: fmt.Errorf("not ready: %w", err)}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/firehosed/firehosed/buffer"
 	"github.com/firehosed/firehosed/config"
 	"github.com/firehosed/firehosed/delivery"
+	"github.com/firehosed/firehosed/internal/certs"
 	"github.com/firehosed/firehosed/internal/vfs"
 	"github.com/firehosed/firehosed/sources/file"
 	"github.com/firehosed/firehosed/streams"
@@ -44,6 +45,7 @@ type node struct {
 	sources    map[string]*file.Source
 	requests   *requestMetrics
 	limits     *limits.Limiter
+	pair       *certs.Pair // of the port, nil without TLS
 
 	failed   chan error // the first end of a part that must not end
 	failOnce sync.Once
@@ -62,7 +64,7 @@ func (n *node) fail(err error) {
 // closes last.
 func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, keys wal.Keys, logger *slog.Logger) (err error) {
 	defer plan.close()
-	n := &node{cfg: cfg, log: logger, failed: make(chan error, 1), sources: map[string]*file.Source{}, requests: newRequestMetrics()}
+	n := &node{cfg: cfg, log: logger, failed: make(chan error, 1), sources: map[string]*file.Source{}, requests: newRequestMetrics(), pair: plan.pair}
 	n.limits = limits.New(limits.Options{
 		Rates:    n.rates,
 		Describe: func(stream string) (streams.StreamInfo, error) { return n.engine.Describe(stream) },
@@ -327,6 +329,7 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
+	accepted, handler := n.secure(netutil.LimitListener(listener, n.maxConnections()), handler)
 	server := wire.NewServer(handler, n.log)
 
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -347,7 +350,7 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	}
 	part(n.watchEngine)
 	g.Go(func() error {
-		err := server.Serve(netutil.LimitListener(listener, n.maxConnections()))
+		err := server.Serve(accepted)
 		if !errors.Is(err, http.ErrServerClosed) {
 			cancel(err)
 			return fmt.Errorf("http: %w", err)

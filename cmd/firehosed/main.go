@@ -29,6 +29,7 @@ type cli struct {
 	Streams     streamsCmd     `cmd:"" help:"List streams and delivery streams."`
 	Dump        dumpCmd        `cmd:"" help:"Show what a file of the log holds. Reads only, also while a daemon runs."`
 	Repair      repairCmd      `cmd:"" help:"Tell what a damaged log has lost, and make it usable again."`
+	Cert        certCmd        `cmd:"" help:"Make a local certificate authority and a certificate for TLS, and print how clients trust it."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Exit 0 if the daemon is ready, else 1."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }

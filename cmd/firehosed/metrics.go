@@ -19,6 +19,8 @@ type requestMetrics struct {
 	seconds  *prometheus.HistogramVec
 	bytesIn  *prometheus.CounterVec
 	bytesOut *prometheus.CounterVec
+
+	handshakes prometheus.Counter // of TLS that failed
 }
 
 func newRequestMetrics() *requestMetrics {
@@ -37,6 +39,9 @@ func newRequestMetrics() *requestMetrics {
 		bytesOut: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "firehosed_response_bytes_total", Help: "Bytes of response bodies.",
 		}, labels),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "firehosed_tls_handshake_failures_total", Help: "TLS handshakes that failed: clients that do not trust the certificate, that are too old, or that stopped halfway.",
+		}),
 	}
 }
 
@@ -228,5 +233,6 @@ func newMetrics(n *node) *prometheus.Registry {
 	build.WithLabelValues(version).Set(1)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build, newCollector(n), n.requests.requests, n.requests.seconds, n.requests.bytesIn, n.requests.bytesOut)
+	reg.MustRegister(n.tlsMetrics()...)
 	return reg
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/firehosed/firehosed/config"
+	"github.com/firehosed/firehosed/internal/certs"
 	"github.com/firehosed/firehosed/sinks"
 )
 
@@ -15,6 +16,7 @@ import (
 type planned struct {
 	names      []string
 	deliveries map[string]*built
+	pair       *certs.Pair // of the port, nil without TLS
 }
 
 // planAll makes the parts of every delivery stream and returns all problems
@@ -22,6 +24,10 @@ type planned struct {
 func planAll(ctx context.Context, cfg *config.Config, logger *slog.Logger) (*planned, error) {
 	p := &planned{names: slices.Sorted(maps.Keys(cfg.DeliveryStreams)), deliveries: map[string]*built{}}
 	var problems []error
+	var err error
+	if p.pair, err = serverPair(cfg, logger); err != nil {
+		problems = append(problems, err)
+	}
 	for _, name := range p.names {
 		d := cfg.DeliveryStreams[name]
 		b := &builder{

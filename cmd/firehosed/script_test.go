@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,6 +30,8 @@ func TestScripts(t *testing.T) {
 			"ready":   waitReady,
 			"appears": waitFile,
 			"repeat":  repeat,
+			"serves":  waitName,
+			"modes":   fileModes,
 		},
 		Setup: func(env *testscript.Env) error {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,22 +52,71 @@ func TestScripts(t *testing.T) {
 
 const patience = 60 * time.Second
 
-// ready waits until the daemon of the script is ready.
+// ready [CA] waits until the daemon of the script is ready, asked over TLS if
+// there is an authority to trust.
 func waitReady(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: ready")
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: ready [ca]")
+	}
+	client := http.DefaultClient
+	if len(args) == 1 {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(ts, args[0])}}
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
 	}
 	until(ts, "the daemon to be ready", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("FIREHOSED_ENDPOINT")+"/health/ready", nil)
 		ts.Check(err)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return false
 		}
 		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	})
+}
+
+func roots(ts *testscript.TestScript, file string) *x509.CertPool {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(ts.ReadFile(file))) {
+		ts.Fatalf("%s holds no certificate", file)
+	}
+	return pool
+}
+
+// serves CA NAME waits until the daemon of the script shows a certificate for a
+// name.
+func waitName(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: serves ca name")
+	}
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots(ts, args[0]), ServerName: args[1]}}
+	until(ts, "a certificate for "+args[1], func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		c, err := dialer.DialContext(ctx, "tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+}
+
+// modes MODE FILE... compares the permissions of files.
+func fileModes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: modes mode file...")
+	}
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	for _, name := range args[1:] {
+		st, err := os.Stat(ts.MkAbs(name))
+		ts.Check(err)
+		if got := st.Mode().Perm(); got != os.FileMode(want) {
+			ts.Fatalf("%s has mode %o, want %o", name, got, want)
+		}
+	}
 }
 
 // appears GLOB NAME waits until a file matches, and copies it to NAME.
