@@ -614,7 +614,16 @@ func (h *history) follow(ctx context.Context, l *Log, name string) {
 			h.ledger.mu.Unlock()
 		}
 		id := streams.ShardID(h.number.Load() % int64(len(info.Shards)+1)) //nolint:gosec // Small.
-		if err := l.Wait(ctx, streams.ShardRef{Stream: name, Shard: id}, next[id]); err != nil && !errors.Is(err, streams.ErrNotFound) {
+		i := slices.IndexFunc(info.Shards, func(s streams.ShardInfo) bool { return s.ID == id })
+		if i < 0 || info.Shards[i].Closed { // asks, and is told at once
+			err = l.Wait(ctx, streams.ShardRef{Stream: name, Shard: id}, next[id])
+			i = slices.IndexFunc(info.Shards, func(s streams.ShardInfo) bool { return !s.Closed })
+		}
+		if i >= 0 && (err == nil || errors.Is(err, streams.ErrNotFound)) {
+			id = info.Shards[i].ID
+			err = l.Wait(ctx, streams.ShardRef{Stream: name, Shard: id}, next[id])
+		}
+		if err != nil && !errors.Is(err, streams.ErrNotFound) {
 			return
 		}
 	}
