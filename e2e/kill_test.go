@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -287,11 +289,29 @@ func listShards(ctx context.Context, client *kinesis.Client, stream string) ([]s
 // TestKillLoop kills the daemon again and again under producers that keep a
 // ledger of what was acknowledged, and reads all of it back.
 func TestKillLoop(t *testing.T) {
-	kills := number(t, "E2E_KILLS", 15)
+	killLoop(t, number(t, "E2E_KILLS", 15), "{ shards: 2 }", ", segment_size: 4MiB, journal_size: 8MiB", "")
+}
+
+// TestKillLoopRetention is TestKillLoop with encryption, and with a stream whose
+// oldest files are removed all the time. What is younger than the oldest record
+// of a shard must be there.
+func TestKillLoopRetention(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte{7, 1, 9, 4}, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	killLoop(t, number(t, "E2E_KILLS", 8), "{ shards: 2, retention_bytes: 1MiB }",
+		", segment_size: 1MiB, journal_size: 4MiB, encryption: { key: { file: "+key+" } }", "first")
+}
+
+// killLoop has a stream named first with settings. Of the stream trimmed the
+// oldest records may be gone.
+func killLoop(t *testing.T, kills int, first, storage, trimmed string) {
+	t.Helper()
 	rng := random(t)
 	d := harness.Run(t, harness.Settings{
-		Body:    "streams:\n  first: { shards: 2 }\n",
-		Storage: ", segment_size: 4MiB, journal_size: 8MiB", // checkpoints and new files often
+		Body:    "streams:\n  first: " + first + "\n",
+		Storage: storage, // checkpoints and new files often
 	})
 	names := &streamNames{names: []string{"first"}}
 	httpClient := harness.Once()
@@ -325,7 +345,7 @@ func TestKillLoop(t *testing.T) {
 	d.MustKill(t) // what the last requests were told counts as well
 	d.MustStart(t)
 
-	check := &ledgerCheck{}
+	check := &ledgerCheck{trimmed: trimmed}
 	refused := 0
 	for _, p := range producers {
 		for _, n := range p.refused {
@@ -340,6 +360,12 @@ func TestKillLoop(t *testing.T) {
 	if len(check.ledger) < 10*kills || shaper.creates == 0 || shaper.splits == 0 || shaper.merges == 0 {
 		t.Errorf("too little happened between the kills; the last error of reshaping was %v", shaper.last)
 	}
+	if trimmed != "" {
+		t.Logf("%d records acknowledged that are older than the oldest of their shard", check.gone)
+		if check.gone == 0 {
+			t.Error("nothing was removed")
+		}
+	}
 	for _, line := range d.LogLines(t, "ERROR") {
 		t.Errorf("the daemon logged %v", line)
 	}
@@ -349,6 +375,10 @@ func TestKillLoop(t *testing.T) {
 // ledgerCheck compares what was acknowledged with what is read.
 type ledgerCheck struct {
 	ledger map[string]*acknowledged // by stream, shard and sequence number
+
+	trimmed string              // a stream whose oldest records may be gone
+	oldest  map[string]*big.Int // read of its shards
+	gone    int                 // acknowledged, and older
 
 	shards, read                          int
 	missing, changed, repeated, unordered int
@@ -407,15 +437,28 @@ func (c *ledgerCheck) run(t *testing.T, client *kinesis.Client, streams []string
 		}
 	}
 	for _, cl := range closed {
-		if open, there := isOpen[cl]; open || !there {
+		if open, there := isOpen[cl]; open || !there && cl[0] != c.trimmed {
 			t.Errorf("shard %s of %s was closed by an acknowledged call; now it is there %v, open %v", cl[1], cl[0], there, open)
 		}
 	}
 	for at, a := range c.ledger {
-		if !found[at] {
+		if !found[at] && c.old(a) {
+			c.gone++
+		} else if !found[at] {
 			c.problem(t, &c.missing, "acknowledged and not read: %s, producer %d record %d", at, a.producer, a.number)
 		}
 	}
+}
+
+// old reports whether a record may be gone: it is older than all that can be read
+// of its shard.
+func (c *ledgerCheck) old(a *acknowledged) bool {
+	if a.stream != c.trimmed {
+		return false
+	}
+	oldest := c.oldest[a.shard]
+	n, ok := new(big.Int).SetString(a.sequence, 10)
+	return ok && (oldest == nil || n.Cmp(oldest) < 0)
 }
 
 func (c *ledgerCheck) readShard(t *testing.T, client *kinesis.Client, stream string, shard shardRange, found map[string]bool) {
@@ -431,6 +474,12 @@ func (c *ledgerCheck) readShard(t *testing.T, client *kinesis.Client, stream str
 		}
 		if n.Cmp(last) <= 0 {
 			c.problem(t, &c.unordered, "%s does not come after %s", at, last)
+		}
+		if last.Sign() == 0 && stream == c.trimmed {
+			if c.oldest == nil {
+				c.oldest = map[string]*big.Int{}
+			}
+			c.oldest[shard.id] = n
 		}
 		last = n
 		if found[at] {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -72,11 +73,11 @@ func (l *lazyDisk) cut(t *testing.T, d *harness.Daemon, rng *rand.Rand) string {
 
 // lazyDaemon is a daemon on such a disk: small files make it roll, checkpoint
 // and use journal files again.
-func lazyDaemon(t *testing.T, l *lazyDisk) *harness.Daemon {
+func lazyDaemon(t *testing.T, l *lazyDisk, storage string) *harness.Daemon {
 	t.Helper()
 	return harness.New(t, harness.Settings{
 		DataDir: filepath.Join(l.dir, "data"), Body: "streams:\n  first: { shards: 2 }\n",
-		Storage: ", segment_size: 1MiB, journal_size: 4MiB",
+		Storage: ", segment_size: 1MiB, journal_size: 4MiB" + storage,
 	})
 }
 
@@ -85,18 +86,24 @@ func lazyDaemon(t *testing.T, l *lazyDisk) *harness.Daemon {
 // missing, changed or repeated.
 func TestLazyFS(t *testing.T) {
 	cuts := number(t, "E2E_POWER_CUTS", 5)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte{3, 8, 1, 6}, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		name string
-		opt  lazyfs.Options
+		name    string
+		opt     lazyfs.Options
+		storage string
 	}{
-		{"page cache", lazyfs.Options{}},
-		{"O_DIRECT refused", lazyfs.Options{RefuseDirect: true}},
-		{"uncached", lazyfs.Options{Uncached: true}},
+		{"page cache", lazyfs.Options{}, ""},
+		{"O_DIRECT refused", lazyfs.Options{RefuseDirect: true}, ""},
+		{"uncached", lazyfs.Options{Uncached: true}, ""},
+		{"encrypted and compressed", lazyfs.Options{}, ", compression: zstd, encryption: { key: { file: " + key + " } }"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rng := random(t)
 			disk := newLazyDisk(t, tt.opt)
-			d := lazyDaemon(t, disk)
+			d := lazyDaemon(t, disk, tt.storage)
 			c := newCrew(d, rng, 4, "first")
 			var slowest time.Duration
 			for n := range cuts {
@@ -139,7 +146,7 @@ func TestSyncFails(t *testing.T) {
 	rounds := number(t, "E2E_FAILED_SYNCS", 3)
 	rng := random(t)
 	disk := newLazyDisk(t, lazyfs.Options{})
-	d := lazyDaemon(t, disk)
+	d := lazyDaemon(t, disk, "")
 	c := newCrew(d, rng, 4, "first")
 	for n := range rounds {
 		d.MustStart(t)
