@@ -35,6 +35,10 @@ type Daemon struct {
 	Dir     string // working directory: config.yaml, data/, daemon.log
 	DataDir string
 
+	// SecureURL, https://127.0.0.1:PORT, and CAFile, the authority to trust, in
+	// PEM, are there with Settings.TLS. It is the same port.
+	SecureURL, CAFile string
+
 	// Unready lets a start succeed as soon as the daemon answers, though it says
 	// that it is not ready.
 	Unready bool
@@ -52,6 +56,8 @@ type Settings struct {
 	Body string
 	// HTTP is put behind listen, such as ", auth: sigv4".
 	HTTP string
+	// TLS makes the port speak TLS too, with a certificate of firehosed cert.
+	TLS bool
 	// DataDir, if not below the daemon's folder.
 	DataDir string
 	// MinFree is storage.min_free, 64MiB if empty: a machine that runs tests may
@@ -84,6 +90,9 @@ func New(t testing.TB, s Settings) *Daemon {
 	d.URL = "http://" + d.listen
 	if s.DataDir != "" {
 		d.DataDir = s.DataDir
+	}
+	if s.TLS {
+		s.HTTP += d.makeCertificate(t)
 	}
 	d.Configure(t, s)
 	command := append(append([]string(nil), s.Wrap...), d.binary, "run", "-c", d.ConfigFile())
