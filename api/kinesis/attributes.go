@@ -22,14 +22,47 @@ type attributes struct {
 	OnDemand  bool              `json:"onDemand,omitempty"`
 	RecordKiB int               `json:"recordKiB,omitempty"` // 0 means 1024
 	WarmMiBps int               `json:"warmMiBps,omitempty"`
+	Spread    bool              `json:"spread,omitempty"` // records go to any shard
 	Tags      map[string]string `json:"tags,omitempty"`
+	Policy    string            `json:"policy,omitempty"`  // JSON
+	Metrics   []string          `json:"metrics,omitempty"` // shard-level ones, in the order of metricNames
+
+	Encryption *encryption `json:"encryption,omitempty"`
+
+	// When UpdateShardCount and UpdateStreamMode were used, in milliseconds.
+	Scalings []int64 `json:"scalings,omitempty"`
+	Switches []int64 `json:"switches,omitempty"`
 }
+
+// Modes of a stream, and the strategies by which its records find a shard.
+const (
+	provisionedMode = "PROVISIONED"
+	onDemandMode    = "ON_DEMAND"
+	keyStrategy     = "USER_PARTITION_KEY"
+	spreadStrategy  = "AUTO"
+)
 
 func (a *attributes) mode() string {
 	if a.OnDemand {
-		return "ON_DEMAND"
+		return onDemandMode
 	}
-	return "PROVISIONED"
+	return provisionedMode
+}
+
+func (a *attributes) strategy() string {
+	if a.Spread {
+		return spreadStrategy
+	}
+	return keyStrategy
+}
+
+// setRecordKiB sets the most a record may have, 1024 to 10240 KiB; 0 means the
+// default.
+func (a *attributes) setRecordKiB(n int64) {
+	a.RecordKiB = int(n)
+	if n == defaultRecordBytes>>10 {
+		a.RecordKiB = 0
+	}
 }
 
 // recordBytes is the most a record of the stream may have.

@@ -39,6 +39,7 @@ type consumer struct {
 	StreamID uint64            `json:"streamID"`
 	Created  int64             `json:"created"` // seconds since 1970, as in the ARN
 	Tags     map[string]string `json:"tags,omitempty"`
+	Policy   string            `json:"policy,omitempty"` // JSON
 }
 
 func consumerKey(stream, name string) string { return consumerPrefix + stream + "/" + name }
@@ -233,11 +234,8 @@ func (s *Service) registerStreamConsumer(ctx context.Context, r *wire.Request, o
 	}
 	updates = append(s.removal(stale...), updates...)
 	c := consumer{stream: info.Name, name: name, StreamID: info.ID, Created: second}
-	for key, value := range in.Get("Tags").Pairs() {
-		if c.Tags == nil {
-			c.Tags = map[string]string{}
-		}
-		c.Tags[key] = value.Text()
+	if c.Tags, err = s.tags(in, nil, t); err != nil {
+		return err
 	}
 	made, err := c.update()
 	if err != nil {

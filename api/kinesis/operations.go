@@ -53,7 +53,6 @@ func nextToken() *wire.Shape    { return wire.String().Between(1, 1<<20) }
 func hashKey() *wire.Shape      { return wire.String().Match(hashKeyPattern) }
 func partitionKey() *wire.Shape { return wire.String().Between(1, 256) }
 func data() *wire.Shape         { return wire.Blob().AtMost(maxBlobBytes) }
-func mode() *wire.Shape         { return wire.Enum("PROVISIONED", "ON_DEMAND") }
 
 func streamARN() *wire.Shape {
 	return wire.String().Match(streamARNPattern).Between(1, 2048)
@@ -85,6 +84,6 @@ func (s *Service) Wire() wire.Service {
 		Target:      "Kinesis_20131202",
 		SigningName: "kinesis",
 		CBOR:        true,
-		Operations:  slices.Concat(s.streamOperations(), s.recordOperations(), s.consumerOperations()),
+		Operations:  slices.Concat(s.streamOperations(), s.recordOperations(), s.consumerOperations(), s.controlOperations()),
 	}
 }

@@ -25,7 +25,7 @@ func (s *Service) consumerOperations() []wire.Operation {
 			wire.Required("StreamARN", streamARN()),
 			streamID(),
 			wire.Required("ConsumerName", consumerName()),
-			wire.Optional("Tags", wire.Map(wire.String().Between(1, 128), wire.String().Between(0, 256)).Between(1, 200)),
+			wire.Optional("Tags", tagMap()),
 		)},
 		{Name: "DeregisterStreamConsumer", Handle: s.deregisterStreamConsumer, Input: named},
 		{Name: "DescribeStreamConsumer", Handle: s.describeStreamConsumer, Input: named},

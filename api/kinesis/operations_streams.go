@@ -8,10 +8,11 @@ func (s *Service) streamOperations() []wire.Operation {
 		{Name: "CreateStream", Handle: s.createStream, Input: wire.Structure(
 			wire.Optional("ShardCount", wire.Integer().AtLeast(1)),
 			wire.Required("StreamName", streamName()),
-			wire.Optional("StreamModeDetails", wire.Structure(wire.Required("StreamMode", mode()))),
-			wire.Optional("Tags", wire.Map(wire.String().Between(1, 128), wire.String().Between(0, 256)).Between(1, 200)),
+			wire.Optional("StreamModeDetails", modeDetails()),
+			wire.Optional("Tags", tagMap()),
 			wire.Optional("WarmThroughputMiBps", wire.Integer().AtLeast(0)),
-			wire.Optional("MaxRecordSizeInKiB", wire.Integer().Between(1024, 10240)),
+			wire.Optional("MaxRecordSizeInKiB", recordKiB()),
+			wire.Optional("RecordDistributionStrategy", distribution()),
 		)},
 		{Name: "DeleteStream", Handle: s.deleteStream, Input: input(
 			wire.Optional("EnforceConsumerDeletion", wire.Boolean()),

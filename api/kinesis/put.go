@@ -3,6 +3,7 @@ package kinesis
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/firehosed/firehosed/api/wire"
 	"github.com/firehosed/firehosed/streams"
@@ -53,6 +54,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	// The record is durable: from here on the client may be told so.
 	out.BeginObject()
 	encodePlaced(out, &res.Placed[0], res)
+	s.encodeEncryption(out, t, res.Arrival)
 	out.EndObject()
 	return nil
 }
@@ -117,6 +119,7 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 		out.EndObject()
 	}
 	out.EndList()
+	s.encodeEncryption(out, t, res.Arrival)
 	out.EndObject()
 	return nil
 }
@@ -127,6 +130,15 @@ func encodePlaced(out *wire.Encoder, p *streams.Placed, res streams.Result) {
 	out.Text(n.Append)
 	out.Key("ShardId")
 	out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
+}
+
+// encodeEncryption writes how what arrived at an instant is encrypted, if it
+// is: without it the member is absent. It looks the stream up again, for reads
+// will say the same.
+func (s *Service) encodeEncryption(out *wire.Encoder, t target, arrival time.Time) {
+	if s.attributesOf(t.name).Encryption.at(arrival) {
+		out.StringMember("EncryptionType", encryptionKMS)
+	}
 }
 
 // appendShardID appends the id as its String does, without allocating.

@@ -142,12 +142,13 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	for i := range page.Records {
 		size += out.BlobLen(len(page.Records[i].Data)) + len(page.Records[i].PartitionKey) + 180
 	}
+	encrypted := s.attributesOf(t.name).Encryption
 	out.Grow(size)
 	out.BeginObject()
 	out.Key("Records")
 	out.BeginList()
 	for i := range page.Records {
-		encodeRecord(out, it, &page.Records[i])
+		encodeRecord(out, it, &page.Records[i], encrypted)
 	}
 	out.EndList()
 	if page.Ended {
@@ -165,8 +166,9 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	return nil
 }
 
-// encodeRecord writes a record. EncryptionType is absent: nothing is encrypted.
-func encodeRecord(out *wire.Encoder, it iterator, rec *streams.Record) {
+// encodeRecord writes a record. EncryptionType is absent from one that arrived
+// while the stream was not encrypted.
+func encodeRecord(out *wire.Encoder, it iterator, rec *streams.Record, encrypted *encryption) {
 	n := streams.SequenceNumber{ShardCreated: it.created, Shard: it.shard, Sequence: rec.Sequence, Arrival: rec.Arrival.Unix()}
 	out.BeginObject()
 	out.Key("SequenceNumber")
@@ -175,6 +177,9 @@ func encodeRecord(out *wire.Encoder, it iterator, rec *streams.Record) {
 	out.Key("Data")
 	out.Blob(rec.Data)
 	out.StringMember("PartitionKey", rec.PartitionKey)
+	if encrypted.at(rec.Arrival) {
+		out.StringMember("EncryptionType", encryptionKMS)
+	}
 	out.EndObject()
 }
 

@@ -143,7 +143,15 @@ type target struct {
 // account is taken by its name: clients behind one endpoint sign for whatever
 // region they are set to.
 func (s *Service) target(in wire.Value) (target, error) {
-	name, arn := in.Get("StreamName").Text(), in.Get("StreamARN").Text()
+	return s.targetOf(in.Get("StreamName").Text(), in.Get("StreamARN").Text())
+}
+
+// targetByARN resolves the stream of an operation that knows no names.
+func (s *Service) targetByARN(in wire.Value) (target, error) {
+	return s.targetOf("", in.Get("StreamARN").Text())
+}
+
+func (s *Service) targetOf(name, arn string) (target, error) {
 	if arn == "" {
 		if name == "" {
 			return target{}, wire.Errorf(codeArgument, "Either StreamName or StreamARN should be provided.")

@@ -17,25 +17,18 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	name := in.Get("StreamName").Text()
 	t := target{name: name, label: name}
 	a := &attributes{
-		OnDemand:  in.Get("StreamModeDetails").Get("StreamMode").Text() == "ON_DEMAND",
-		RecordKiB: int(in.Get("MaxRecordSizeInKiB").Int(0)),
+		OnDemand:  in.Get("StreamModeDetails").Get("StreamMode").Text() == onDemandMode,
+		Spread:    in.Get("RecordDistributionStrategy").Text() == spreadStrategy,
 		WarmMiBps: int(in.Get("WarmThroughputMiBps").Int(0)),
 	}
-	if a.RecordKiB == defaultRecordBytes>>10 {
-		a.RecordKiB = 0
+	a.setRecordKiB(in.Get("MaxRecordSizeInKiB").Int(0))
+	var err error
+	if a.Tags, err = s.tags(in, nil, t); err != nil {
+		return err
 	}
-	for key, value := range in.Get("Tags").Pairs() {
-		if a.Tags == nil {
-			a.Tags = map[string]string{}
-		}
-		a.Tags[key] = value.Text()
-	}
-	shards := int(in.Get("ShardCount").Int(0))
-	switch {
-	case a.OnDemand:
-		shards = onDemandShards
-	case shards == 0:
-		return wire.Errorf(wire.CodeValidation, "1 validation error detected: Value null at 'shardCount' failed to satisfy constraint: Member must not be null")
+	shards, err := s.shardsToOpen(in, t, a)
+	if err != nil {
+		return err
 	}
 	s.changes.Lock()
 	defer s.changes.Unlock()
@@ -44,6 +37,11 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	}
 	if err := s.roomForShards(shards); err != nil {
 		return err
+	}
+	if a.OnDemand {
+		if err := s.roomForOnDemand(); err != nil {
+			return err
+		}
 	}
 	if err := s.setAttributes(ctx, name, a); err != nil {
 		return s.translate(err, t)
@@ -54,21 +52,22 @@ func (s *Service) createStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	return nil
 }
 
-// roomForShards refuses more open shards than the account may have.
-func (s *Service) roomForShards(more int) error {
-	open := 0
-	for _, info := range s.engine.List() {
-		if full, err := s.engine.Describe(info.Name); err == nil {
-			open += openShards(full)
-		}
+// shardsToOpen is how many shards a new stream gets, if it can be as it shall.
+func (s *Service) shardsToOpen(in wire.Value, t target, a *attributes) (int, error) {
+	if err := s.maySpread(t, a); err != nil {
+		return 0, err
 	}
-	if open+more <= s.shards {
-		return nil
+	if a.OnDemand {
+		return max(onDemandShards, a.WarmMiBps/shardMiBps), warmEnough(a.WarmMiBps)
 	}
-	return wire.Errorf(codeLimit, "This request would exceed the shard limit for the account %s in %s. "+
-		"Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d. "+
-		"Refer to the AWS Service Limits page (https://docs.aws.amazon.com/general/latest/gr/aws_service_limits.html) "+
-		"for current limits and how to request higher limits.", s.account, s.region, open, s.shards, more)
+	if in.Get("WarmThroughputMiBps").Present() {
+		return 0, s.warmNeedsOnDemand(t)
+	}
+	shards := int(in.Get("ShardCount").Int(0))
+	if shards == 0 {
+		return 0, wire.Errorf(wire.CodeValidation, "1 validation error detected: Value null at 'shardCount' failed to satisfy constraint: Member must not be null")
+	}
+	return shards, nil
 }
 
 func openShards(info streams.StreamInfo) int {
@@ -182,12 +181,11 @@ func (s *Service) describeStreamSummary(_ context.Context, r *wire.Request, out 
 	out.IntMember("OpenShardCount", int64(openShards(info)))
 	out.IntMember("ConsumerCount", int64(len(live)))
 	out.IntMember("MaxRecordSizeInKiB", int64(a.recordBytes()>>10))
+	if a.OnDemand {
+		out.StringMember("RecordDistributionStrategy", a.strategy())
+	}
 	if a.WarmMiBps > 0 {
-		out.Key("WarmThroughput")
-		out.BeginObject()
-		out.IntMember("TargetMiBps", int64(a.WarmMiBps))
-		out.IntMember("CurrentMiBps", int64(a.WarmMiBps))
-		out.EndObject()
+		encodeWarmThroughput(out, info, a)
 	}
 	out.EndObject()
 	out.EndObject()
@@ -201,18 +199,21 @@ func (s *Service) encodeStream(out *wire.Encoder, info streams.StreamInfo, a *at
 	out.StringMember("StreamARN", s.StreamARN(info.Name))
 	out.StringMember("StreamStatus", string(info.Status))
 	encodeMode(out, a)
-	// A file may set less than an hour, of which this API knows no word.
-	out.IntMember("RetentionPeriodHours", max(int64(info.Retention.Hours()), 1))
+	out.IntMember("RetentionPeriodHours", wholeHours(info.Retention))
 	out.TimeMember("StreamCreationTimestamp", info.Created)
 	out.Key("EnhancedMonitoring")
 	out.BeginList()
 	out.BeginObject()
 	out.Key("ShardLevelMetrics")
-	out.BeginList()
-	out.EndList()
+	encodeTexts(out, a.Metrics)
 	out.EndObject()
 	out.EndList()
-	out.StringMember("EncryptionType", "NONE")
+	if key := a.Encryption.keyID(); key != "" {
+		out.StringMember("EncryptionType", encryptionKMS)
+		out.StringMember("KeyId", key)
+	} else {
+		out.StringMember("EncryptionType", "NONE")
+	}
 }
 
 func encodeMode(out *wire.Encoder, a *attributes) {
