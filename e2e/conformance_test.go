@@ -33,7 +33,7 @@ var clientsTable = harness.Table{Name: "clients", Steps: scenario.Steps()}
 
 // conformanceDrivers are the programs of TestConformance, the longest first.
 func conformanceDrivers() []harness.Driver {
-	return slices.Concat(goDrivers())
+	return slices.Concat(pythonDrivers(), goDrivers())
 }
 
 // TestConformance takes each client that can be had through the same scenario,
@@ -124,7 +124,7 @@ func goDrivers() []harness.Driver {
 func goDriver(t testing.TB, name string) (*exec.Cmd, string) {
 	root, err := servers.Root()
 	if err != nil {
-		return nil, err.Error()
+		return notSetUp(t, err)
 	}
 	path := filepath.Join(root, ".cache", "bin", "driver-"+name)
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, "./drivers/"+name)
@@ -134,4 +134,42 @@ func goDriver(t testing.TB, name string) (*exec.Cmd, string) {
 		return nil, "its driver does not build"
 	}
 	return exec.CommandContext(t.Context(), path), ""
+}
+
+// pythonDrivers use boto3 and the aws CLI.
+func pythonDrivers() []harness.Driver {
+	return []harness.Driver{
+		{
+			Name: "cli", Rows: []harness.Row{{Client: "aws CLI", Protocol: "JSON, HTTP/1.1"}},
+			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "cli_driver.py") },
+		},
+		{
+			Name: "boto3", Rows: []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}},
+			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "boto3_driver.py") },
+		},
+	}
+}
+
+// pythonDriver runs a script of drivers/python.
+func pythonDriver(t testing.TB, script string) (*exec.Cmd, string) {
+	python, err := servers.Cached(servers.Python)
+	if err != nil {
+		return notSetUp(t, err)
+	}
+	root, err := servers.Root()
+	if err != nil {
+		return notSetUp(t, err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, filepath.Join(root, "drivers", "python", script))
+	cmd.Env = []string{"PYTHONDONTWRITEBYTECODE=1", "AWS_PAGER="}
+	return cmd, ""
+}
+
+// notSetUp is why a client that e2e/setup.sh installs does not run; an error
+// where everything has to be set up.
+func notSetUp(t testing.TB, err error) (*exec.Cmd, string) {
+	if os.Getenv(servers.RequiredEnv) == "1" {
+		t.Errorf("%s=1, but %v", servers.RequiredEnv, err)
+	}
+	return nil, err.Error()
 }
