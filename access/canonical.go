@@ -64,11 +64,15 @@ func canonicalQuery(query url.Values, presigned bool) string {
 	return strings.Join(pairs, "&")
 }
 
+// authorityHeader is what clients over HTTP/2 sign in place of host, among them
+// the SDK for JavaScript.
+const authorityHeader = ":authority"
+
 // headerValue returns the value of a header as it enters the signature:
 // trimmed, runs of spaces as one, several values with commas between.
 func headerValue(r *http.Request, name string) string {
 	switch name {
-	case "host":
+	case "host", authorityHeader:
 		return r.Host
 	case "content-length":
 		// net/http keeps the header only in some cases.

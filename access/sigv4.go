@@ -230,7 +230,7 @@ func signedHeaders(r *http.Request, c claim) ([]string, *Error) {
 		}
 		return &Error{CodeInvalidSignature, "'" + name + "' must be a 'SignedHeader' in the AWS Authorization."}
 	}
-	if !slices.Contains(names, "host") {
+	if !slices.Contains(names, "host") && !slices.Contains(names, authorityHeader) {
 		return nil, &Error{CodeInvalidSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."}
 	}
 	for name := range r.Header {

@@ -33,7 +33,7 @@ var clientsTable = harness.Table{Name: "clients", Steps: scenario.Steps()}
 
 // conformanceDrivers are the programs of TestConformance, the longest first.
 func conformanceDrivers() []harness.Driver {
-	return slices.Concat(pythonDrivers(), goDrivers())
+	return slices.Concat(pythonDrivers(), nodeDrivers(), goDrivers())
 }
 
 // TestConformance takes each client that can be had through the same scenario,
@@ -172,4 +172,24 @@ func notSetUp(t testing.TB, err error) (*exec.Cmd, string) {
 		t.Errorf("%s=1, but %v", servers.RequiredEnv, err)
 	}
 	return nil, err.Error()
+}
+
+// nodeDrivers use the SDK for JavaScript, version 3.
+func nodeDrivers() []harness.Driver {
+	return []harness.Driver{{
+		Name: "node", Rows: []harness.Row{{Client: "@aws-sdk/client-kinesis", Protocol: "JSON, HTTP/2 without TLS"}},
+		Command: func(t testing.TB) (*exec.Cmd, string) {
+			modules, err := servers.Cached(servers.NodeModules)
+			if err != nil {
+				return notSetUp(t, err)
+			}
+			root, err := servers.Root()
+			if err != nil {
+				return notSetUp(t, err)
+			}
+			cmd := exec.CommandContext(t.Context(), "node", filepath.Join(root, "drivers", "node", "driver.cjs"))
+			cmd.Env = []string{"NODE_PATH=" + modules}
+			return cmd, ""
+		},
+	}}
 }

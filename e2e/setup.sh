@@ -4,6 +4,7 @@
 #   versity     bin/versitygw, a real S3 server (needs Go)
 #   opensearch  opensearch/, the jars of a real OpenSearch (needs a JDK 17 or later and Maven)
 #   python      venv/, boto3, the aws CLI, pyarrow and duckdb (needs Python 3.11 or later with venv)
+#   node        node/node_modules/, the AWS SDK for JavaScript (needs Node.js 20 or later with npm)
 #
 # Usage: e2e/setup.sh [PART...]    all parts when none is named
 #
@@ -13,7 +14,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$here/.cache
 versity_version=v1.8.0
-parts=(versity opensearch python)
+parts=(versity opensearch python node)
 
 need() {
 	if ! command -v "$1" >/dev/null; then
@@ -57,6 +58,24 @@ python() {
 	"$venv/bin/python" -m pip check --disable-pip-version-check || return
 	echo "$want" >"$venv/stamp"
 	echo "made a virtual environment, $(du -sh "$venv" | cut -f1)"
+}
+
+node() {
+	need node "Node.js 20 or later" || return
+	need npm "npm" || return
+	local want dir=$cache/node
+	# command, because this function has the program's name.
+	want=$(command node --version; cat "$here"/drivers/node/package*.json | sha256sum)
+	if [[ -f $dir/stamp && $(<"$dir/stamp") == "$want" ]]; then
+		echo "up to date"
+		return
+	fi
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	cp "$here"/drivers/node/package*.json "$dir"
+	# What the lock file names, and no scripts of packages.
+	(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error) || return
+	echo "$want" >"$dir/stamp"
 }
 
 run() { # PART: runs it and says what it did and how long it took

@@ -21,6 +21,7 @@ const (
 	OpenSearchMark = "opensearch/stamp"
 	Python         = "venv/bin/python"
 	AWSCLI         = "venv/bin/aws"
+	NodeModules    = "node/node_modules"
 )
 
 // Root is the folder of this module, as an absolute path.
