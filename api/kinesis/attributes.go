@@ -32,6 +32,8 @@ type attributes struct {
 	// When UpdateShardCount and UpdateStreamMode were used, in milliseconds.
 	Scalings []int64 `json:"scalings,omitempty"`
 	Switches []int64 `json:"switches,omitempty"`
+
+	traffic *traffic // of a stream on demand, the same over all changes
 }
 
 // Modes of a stream, and the strategies by which its records find a shard.
@@ -98,6 +100,7 @@ func (s *Service) loadAttributes() error {
 		if err := json.Unmarshal(raw, a); err != nil {
 			return fmt.Errorf("attributes of stream %s: %w", stream, err)
 		}
+		a.measure()
 		all[stream] = a
 	}
 	s.attributes.Store(&all)
@@ -129,6 +132,7 @@ func (s *Service) setAttributes(ctx context.Context, stream string, a *attribute
 	all := maps.Clone(before)
 	delete(all, stream)
 	if update.Value != nil {
+		a.measure()
 		all[stream] = a
 	}
 	s.attributes.Store(&all)

@@ -7,14 +7,14 @@ func (s *Service) recordOperations() []wire.Operation {
 	return []wire.Operation{
 		{Name: "PutRecord", Handle: s.putRecord, Input: input(
 			wire.Optional("SequenceNumberForOrdering", wire.String().Match(sequencePattern)),
-			wire.Required("PartitionKey", partitionKey()),
+			wire.Conditional("PartitionKey", partitionKey()),
 			wire.Optional("ExplicitHashKey", hashKey()),
 			wire.Required("Data", data()),
 			wire.Optional("DryRun", wire.Boolean()),
 		)},
 		{Name: "PutRecords", Handle: s.putRecords, Input: input(
 			wire.Required("Records", wire.List(wire.Structure(
-				wire.Required("PartitionKey", partitionKey()),
+				wire.Conditional("PartitionKey", partitionKey()),
 				wire.Optional("ExplicitHashKey", hashKey()),
 				wire.Required("Data", data()),
 			)).Between(1, maxPutRecords)),

@@ -12,14 +12,13 @@ import (
 // putRecord appends one record. The answer is sent when the record is durable.
 func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
 	in := r.Input
-	t, err := s.target(in)
+	t, a, err := s.putTarget(r)
 	if err != nil {
 		return err
 	}
-	a := s.attributesOf(t.name)
 	b := s.batch(1)
 	defer s.release(b)
-	rec, err := s.newRecord(in, 0, t, a.recordBytes())
+	rec, err := s.newRecord(in, 0, t, a)
 	if err != nil {
 		return err
 	}
@@ -51,6 +50,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 		return s.translate(err, t)
 	}
 	b.Placed = res.Placed
+	a.traffic.add(b)
 	// The record is durable: from here on the client may be told so.
 	out.BeginObject()
 	encodePlaced(out, &res.Placed[0], res)
@@ -64,17 +64,16 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 // SDKs try again by themselves.
 func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
 	in := r.Input
-	t, err := s.target(in)
+	t, a, err := s.putTarget(r)
 	if err != nil {
 		return err
 	}
-	a := s.attributesOf(t.name)
 	records := in.Get("Records")
 	b := s.batch(records.Len())
 	defer s.release(b)
-	total, limit := 0, a.recordBytes()
+	total := 0
 	for v := range records.Items() {
-		rec, err := s.newRecord(v, len(b.Records)+1, t, limit)
+		rec, err := s.newRecord(v, len(b.Records)+1, t, a)
 		if err != nil {
 			return err
 		}
@@ -99,6 +98,7 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 			return s.translate(err, t)
 		}
 		b.Placed = res.Placed
+		a.traffic.add(b)
 	}
 	// What has a place is durable: from here on the client may be told so.
 	out.Grow(64 + 130*records.Len())
@@ -132,6 +132,25 @@ func encodePlaced(out *wire.Encoder, p *streams.Placed, res streams.Result) {
 	out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
 }
 
+// putTarget resolves the stream of a put. Only a stream that looks at partition
+// keys requires them.
+func (s *Service) putTarget(r *wire.Request) (target, *attributes, error) {
+	t, err := s.target(r.Input)
+	a := s.attributesOf(t.name)
+	if !a.Spread {
+		if missing := r.Complete(); missing != nil {
+			return t, a, missing
+		}
+	}
+	return t, a, err
+}
+
+// anyPlace returns hash keys that, one after another, lie evenly over the key
+// space and so over the shards: multiples of the golden ratio.
+func (s *Service) anyPlace() streams.HashKey {
+	return streams.HashKey{Hi: s.places.Add(1) * 0x9E3779B97F4A7C15}
+}
+
 // encodeEncryption writes how what arrived at an instant is encrypted, if it
 // is: without it the member is absent. It looks the stream up again, for reads
 // will say the same.
@@ -152,7 +171,8 @@ func appendShardID(b []byte, id streams.ShardID) []byte {
 
 // newRecord reads a record. Its data stay in the memory of the request. place
 // is where it stands in a list, from 1, or 0 for a record alone.
-func (s *Service) newRecord(v wire.Value, place int, t target, limit int) (streams.NewRecord, error) {
+func (s *Service) newRecord(v wire.Value, place int, t target, a *attributes) (streams.NewRecord, error) {
+	limit := a.recordBytes()
 	rec := streams.NewRecord{
 		PartitionKey: v.Get("PartitionKey").View(),
 		Data:         v.Get("Data").Bytes(),
@@ -168,7 +188,9 @@ func (s *Service) newRecord(v wire.Value, place int, t target, limit int) (strea
 		return rec, wire.Errorf(codeArgument, "A record for stream %s under account %s has %d bytes of data and partition key together. The limit of the stream is %d.",
 			t.label, s.account, size, limit)
 	}
-	if key := v.Get("ExplicitHashKey"); key.Present() {
+	if a.Spread {
+		rec.HashKey, rec.Explicit = s.anyPlace(), true
+	} else if key := v.Get("ExplicitHashKey"); key.Present() {
 		var err error
 		if rec.HashKey, err = streams.ParseHashKey(key.Text()); err != nil {
 			return rec, wire.Errorf(codeArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", key.Text())

@@ -62,7 +62,8 @@ type Service struct {
 	durable  streams.Durability
 	clock    func() time.Time
 	log      *slog.Logger
-	batches  sync.Pool // of *streams.Batch
+	batches  sync.Pool     // of *streams.Batch
+	places   atomic.Uint64 // given out by anyPlace
 
 	// changes is held by all that changes what streams there are, how many
 	// shards they have, and their attributes: what one has checked is still so

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestChecks(t *testing.T) {
 		}
 		if err := d.convert(0, everything(), JSON); err != nil {
 			got = err.Error()
-		} else if err := d.check(everything(), false); err != nil {
+		} else if _, err := d.check(everything(), false); err != nil {
 			got = err.Error()
 		}
 		if got != tt.want {
@@ -108,9 +109,61 @@ func TestTenMessagesAtMost(t *testing.T) {
 	if err := d.convert(0, s, JSON); err != nil {
 		t.Fatal(err)
 	}
-	err := d.check(s, false)
+	_, err := d.check(s, false)
 	if err == nil || !strings.HasPrefix(err.Message, "10 validation errors detected: ") || strings.Count(err.Message, "Value null") != 10 {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestConditionalMembers(t *testing.T) {
+	s := Structure(
+		Required("A", String()),
+		Required("Items", List(Structure(Conditional("B", String().AtLeast(1))))),
+		Conditional("C", String()),
+	)
+	const null = "null at '%s' failed to satisfy constraint: Member must not be null"
+	for _, tt := range []struct {
+		in, want, complete string // missing members, or one more message
+	}{
+		{`{"A":"","Items":[{"B":"x"}],"C":""}`, "", ""},
+		{`{"A":"","Items":[{"B":"x"}],"C":null}`, "", "c"},
+		{`{"A":"","Items":[{},{"B":"x"},{}]}`, "", "items.1.member.b items.3.member.b c"},
+		{`{"Items":[{}]}`, "a items.1.member.b c", ""},
+		{`{"A":"","Items":[` + strings.Repeat(`{},`, 11) + `{"B":""}]}`, "items.1.member.b items.2.member.b items.3.member.b items.4.member.b items.5.member.b items.6.member.b items.7.member.b items.8.member.b items.9.member.b items.10.member.b", ""},
+	} {
+		text := func(paths string) string {
+			var messages []string
+			for p := range strings.FieldsSeq(paths) {
+				messages = append(messages, "Value "+fmt.Sprintf(null, p))
+			}
+			switch len(messages) {
+			case 0:
+				return ""
+			case 1:
+				return "1 validation error detected: " + messages[0]
+			}
+			return fmt.Sprintf("%d validation errors detected: %s", len(messages), strings.Join(messages, "; "))
+		}
+		var d document
+		if err := d.parseJSON([]byte(tt.in)); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.convert(0, s, JSON); err != nil {
+			t.Fatal(err)
+		}
+		waived, err := d.check(s, false)
+		got := ""
+		if err != nil {
+			got = err.Message
+		}
+		if got != text(tt.want) || waived != (tt.complete != "") {
+			t.Errorf("%s: got %v %s", tt.in, waived, got)
+		}
+		if waived {
+			if got := d.checkComplete(s, false).Message; got != text(tt.complete) {
+				t.Errorf("%s, complete: got %s", tt.in, got)
+			}
+		}
 	}
 }
 
@@ -119,7 +172,7 @@ func TestHiddenValues(t *testing.T) {
 	if err := d.parseJSON([]byte(`{"E":"gzip"}`)); err != nil {
 		t.Fatal(err)
 	}
-	err := d.check(everything(), true)
+	_, err := d.check(everything(), true)
 	want := "1 validation error detected: Value at 'e' failed to satisfy constraint: Member must satisfy enum value set: [ONE, TWO]"
 	if err == nil || err.Message != want {
 		t.Errorf("got %v, want %s", err, want)

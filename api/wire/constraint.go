@@ -17,7 +17,10 @@ type constraints struct {
 	path []step
 	// hideValues leaves values out of messages, as services of a newer make do.
 	hideValues bool
-	messages   []string
+	// complete requires conditional members; else waived tells that one is
+	// absent.
+	complete, waived bool
+	messages         []string
 }
 
 // step is one part of a path: a member, or the item of a list.
@@ -26,10 +29,28 @@ type step struct {
 	item int // from 1; 0 for a member
 }
 
-// check returns the ValidationException for a converted document, or nil.
-func (d *document) check(s *Shape, hideValues bool) *Error {
+// check returns the ValidationException for a converted document, or nil, and
+// then whether conditional members are absent.
+func (d *document) check(s *Shape, hideValues bool) (waived bool, err *Error) {
 	c := constraints{d: d, hideValues: hideValues}
 	c.structure(0, s)
+	switch {
+	case len(c.messages) == 0:
+		return c.waived, nil
+	case c.waived:
+		return false, d.checkComplete(s, hideValues)
+	}
+	return false, c.err()
+}
+
+// checkComplete is check with all conditional members required.
+func (d *document) checkComplete(s *Shape, hideValues bool) *Error {
+	c := constraints{d: d, hideValues: hideValues, complete: true}
+	c.structure(0, s)
+	return c.err()
+}
+
+func (c *constraints) err() *Error {
 	switch len(c.messages) {
 	case 0:
 		return nil
@@ -85,6 +106,10 @@ func (c *constraints) structure(i uint32, s *Shape) {
 		member := &s.members[m]
 		v := c.d.member(i, member.Name)
 		if v == 0 && !member.Required {
+			continue
+		}
+		if v == 0 && member.conditional && !c.complete {
+			c.waived = true
 			continue
 		}
 		c.path = append(c.path, step{name: member.Name})

@@ -239,8 +239,9 @@ func (x *exchange) serve() {
 		x.fail(format, err)
 		return
 	}
-	if err := doc.check(op.Input, svc.HideValues); err != nil {
-		x.fail(format, err)
+	waived, refusal := doc.check(op.Input, svc.HideValues)
+	if refusal != nil {
+		x.fail(format, refusal)
 		return
 	}
 
@@ -248,6 +249,9 @@ func (x *exchange) serve() {
 	req := &Request{
 		Service: svc.Target, Operation: op.Name, ID: x.id, Caller: caller,
 		Input: Value{doc, 0}, share: &x.share,
+	}
+	if waived {
+		req.complete = func() error { return doc.checkComplete(op.Input, svc.HideValues) }
 	}
 	out := NewEncoder(format, x.scratch.out[:0])
 	err = x.call(op, req, out)

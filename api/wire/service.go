@@ -50,6 +50,18 @@ type Request struct {
 	Input  Value
 
 	share *share
+	// complete says what is wrong with absent conditional members; nil if none
+	// is absent.
+	complete func() error
+}
+
+// Complete returns the ValidationException for members made with Conditional
+// that are absent, or nil.
+func (r *Request) Complete() error {
+	if r.complete == nil {
+		return nil
+	}
+	return r.complete()
 }
 
 // Reserve asks for room for a response of want bytes among all that is in

@@ -39,10 +39,19 @@ type Member struct {
 	Name     string
 	Required bool
 	Shape    *Shape
+
+	conditional bool
 }
 
 // Required returns a member that must be present and not null.
 func Required(name string, s *Shape) Member { return Member{Name: name, Required: true, Shape: s} }
+
+// Conditional returns a member that an operation requires of some requests and
+// not of others: see Request.Complete. Where something else is wrong its
+// absence is named too.
+func Conditional(name string, s *Shape) Member {
+	return Member{Name: name, Required: true, Shape: s, conditional: true}
+}
 
 // Optional returns a member that may be absent or null.
 func Optional(name string, s *Shape) Member { return Member{Name: name, Shape: s} }

@@ -231,8 +231,10 @@ func Decode(src []byte, s *Shape) (Value, error) {
 	if err := d.fit(s, JSON); err != nil {
 		return Value{}, err
 	}
-	if err := d.check(s, false); err != nil {
+	if waived, err := d.check(s, false); err != nil {
 		return Value{}, err
+	} else if waived {
+		return Value{}, d.checkComplete(s, false)
 	}
 	return Value{d, 0}, nil
 }
