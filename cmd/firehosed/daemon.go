@@ -44,6 +44,7 @@ type node struct {
 	registry   *registry
 	sources    map[string]*file.Source
 	requests   *requestMetrics
+	kinesis    *kinesis.Service
 	limits     *limits.Limiter
 	pair       *certs.Pair // of the port, nil without TLS
 
@@ -286,6 +287,7 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.kinesis = k
 	f, err := firehose.New(firehose.Options{
 		Streams: n.registry, Region: n.cfg.Region, AccountID: n.cfg.AccountID, Logger: n.log,
 	})
@@ -349,6 +351,7 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 		part(src.Run)
 	}
 	part(n.watchEngine)
+	part(n.kinesis.Run)
 	g.Go(func() error {
 		err := server.Serve(accepted)
 		if !errors.Is(err, http.ErrServerClosed) {
