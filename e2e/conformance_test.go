@@ -91,7 +91,7 @@ func conformanceDaemon(t *testing.T, drivers []harness.Driver) *harness.Daemon {
 		fmt.Fprintf(&streams, "  %s: { shards: 1, limits: aws }\n", throttledStream(driver.Name))
 	}
 	return harness.Run(t, harness.Settings{
-		HTTP: fmt.Sprintf(", auth: sigv4, keys: [ { name: conformance, access_key: %s, secret_key: %q } ]", conformanceKey, conformanceSecret),
+		TLS: true, HTTP: fmt.Sprintf(", auth: sigv4, keys: [ { name: conformance, access_key: %s, secret_key: %q } ]", conformanceKey, conformanceSecret),
 		Body: streams.String(),
 	})
 }
@@ -102,6 +102,8 @@ func throttledStream(driver string) string { return driver + "-throttled" }
 func conformanceEnv(d *harness.Daemon, driver string) []string {
 	return []string{
 		"FIREHOSED_ENDPOINT=" + d.URL,
+		"FIREHOSED_TLS_ENDPOINT=" + d.SecureURL,
+		"FIREHOSED_CA_FILE=" + d.CAFile, "NODE_EXTRA_CA_CERTS=" + d.CAFile,
 		"FIREHOSED_STREAM=" + driver,
 		"FIREHOSED_THROTTLED_STREAM=" + throttledStream(driver),
 		"AWS_ACCESS_KEY_ID=" + conformanceKey, "AWS_SECRET_ACCESS_KEY=" + conformanceSecret,
@@ -113,7 +115,7 @@ func conformanceEnv(d *harness.Daemon, driver string) []string {
 func goDrivers() []harness.Driver {
 	return []harness.Driver{{
 		Name: "go",
-		Rows: []harness.Row{{Client: "aws-sdk-go-v2", Protocol: "JSON, HTTP/1.1"}},
+		Rows: []harness.Row{{Client: "aws-sdk-go-v2", Protocol: "JSON, HTTP/1.1"}, {Client: "aws-sdk-go-v2", Protocol: "JSON, HTTP/2 with TLS"}},
 		Command: func(t testing.TB) (*exec.Cmd, string) {
 			return goDriver(t, "go")
 		},
@@ -144,7 +146,7 @@ func pythonDrivers() []harness.Driver {
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "cli_driver.py") },
 		},
 		{
-			Name: "boto3", Rows: []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}},
+			Name: "boto3", Rows: []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}, {Client: "boto3", Protocol: "JSON, HTTP/1.1 with TLS"}},
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "boto3_driver.py") },
 		},
 	}
@@ -177,7 +179,8 @@ func notSetUp(t testing.TB, err error) (*exec.Cmd, string) {
 // nodeDrivers use the SDK for JavaScript, version 3.
 func nodeDrivers() []harness.Driver {
 	return []harness.Driver{{
-		Name: "node", Rows: []harness.Row{{Client: "@aws-sdk/client-kinesis", Protocol: "JSON, HTTP/2 without TLS"}},
+		Name: "node",
+		Rows: []harness.Row{{Client: "@aws-sdk/client-kinesis", Protocol: "JSON, HTTP/2 without TLS"}, {Client: "@aws-sdk/client-kinesis", Protocol: "JSON, HTTP/2 with TLS"}},
 		Command: func(t testing.TB) (*exec.Cmd, string) {
 			modules, err := servers.Cached(servers.NodeModules)
 			if err != nil {

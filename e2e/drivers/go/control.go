@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/firehosed/firehosed/e2e/scenario"
 )
@@ -27,6 +30,14 @@ func (d *driver) create(ctx context.Context) (string, error) {
 	}
 	if len(shards) != 2 {
 		return "", fmt.Errorf("%d shards, want 2", len(shards))
+	}
+	summary, err := d.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: d.stream})
+	if err != nil {
+		return "", err
+	}
+	raw, ok := awsmiddleware.GetRawResponse(summary.ResultMetadata).(*smithyhttp.Response)
+	if !ok || !strings.HasPrefix(d.protocol, "JSON, "+strings.TrimSuffix(raw.Proto, ".0")) {
+		return "", fmt.Errorf("the client speaks %+v, want %s", raw, d.protocol)
 	}
 	return "2 shards", nil
 }

@@ -32,6 +32,7 @@ const (
 // driver is one stream and what was put into it.
 type driver struct {
 	client    *kinesis.Client
+	protocol  string
 	stream    *string
 	throttled *string
 	shards    map[string][]read // what each shard was read to hold
@@ -71,18 +72,19 @@ func main() {
 			os.Exit(1)
 		}
 		d := &driver{
-			client: client, stream: aws.String(os.Getenv("FIREHOSED_STREAM") + run.suffix),
+			client: client, protocol: run.protocol, stream: aws.String(os.Getenv("FIREHOSED_STREAM") + run.suffix),
 			throttled: aws.String(os.Getenv("FIREHOSED_THROTTLED_STREAM")),
 		}
-		ok = d.scenario(run.protocol) && ok
+		ok = d.scenario() && ok
 	}
 	if !ok {
 		os.Exit(1)
 	}
 }
 
-// scenario runs the steps until one fails.
-func (d *driver) scenario(protocol string) bool {
+// scenario runs the steps, those behind one that failed too: most do not need it.
+func (d *driver) scenario() bool {
+	ok := true
 	steps := map[string]func(context.Context) (string, error){
 		"create": d.create, "put": d.putAll, "iterators": d.iterators, "split": d.split, "merge": d.merge,
 		"update_count": d.updateCount, "drain": d.drain, "fanout": d.fanout, "throttle": d.throttle,
@@ -93,8 +95,8 @@ func (d *driver) scenario(protocol string) bool {
 		began := time.Now()
 		detail, err := steps[name](ctx)
 		cancel()
-		fmt.Fprintf(os.Stderr, "%s %s: %v\n", protocol, name, time.Since(began).Round(time.Millisecond))
-		l := line{Client: clientName, Version: version(), Protocol: protocol, Step: name, OK: err == nil, Detail: detail}
+		fmt.Fprintf(os.Stderr, "%s %s: %v\n", d.protocol, name, time.Since(began).Round(time.Millisecond))
+		l := line{Client: clientName, Version: version(), Protocol: d.protocol, Step: name, OK: err == nil, Detail: detail}
 		if err != nil {
 			l.Detail = err.Error()
 		}
@@ -102,11 +104,9 @@ func (d *driver) scenario(protocol string) bool {
 			fmt.Fprintln(os.Stderr, err)
 			return false
 		}
-		if !l.OK {
-			return false
-		}
+		ok = ok && l.OK
 	}
-	return true
+	return ok
 }
 
 // connect makes a client that differs from the default in its endpoint alone,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import boto3
 from botocore.config import Config
@@ -103,9 +104,12 @@ class Boto3(Scenario):
         return None
 
 
-for endpoint, protocol, suffix in (
-    (os.environ["FIREHOSED_ENDPOINT"], "JSON, HTTP/1.1", ""),
-    (os.environ.get("FIREHOSED_TLS_ENDPOINT"), "JSON, HTTP/1.1 with TLS", "-tls"),
-):
-    if endpoint:
-        Boto3(endpoint, protocol, suffix).run()
+sound = [
+    Boto3(endpoint, protocol, suffix).run()
+    for endpoint, protocol, suffix in (
+        (os.environ["FIREHOSED_ENDPOINT"], "JSON, HTTP/1.1", ""),
+        (os.environ.get("FIREHOSED_TLS_ENDPOINT"), "JSON, HTTP/1.1 with TLS", "-tls"),
+    )
+    if endpoint
+]
+sys.exit(0 if all(sound) else 1)

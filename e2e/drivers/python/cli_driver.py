@@ -133,4 +133,4 @@ class CLI(Scenario):
 
 with tempfile.TemporaryDirectory() as folder:
     CLI.folder = folder
-    CLI().run()
+    sys.exit(0 if CLI().run() else 1)
