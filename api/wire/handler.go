@@ -174,7 +174,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		h.log.Debug("request", "id", x.id, "service", x.event.Service, "operation", x.event.Operation,
-			"status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
+			"caller", x.caller, "status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
 	}
 }
 
@@ -190,6 +190,7 @@ type exchange struct {
 	share   share
 	service *service // once it is known
 	event   Event
+	caller  string // its name, once it is known
 }
 
 func (x *exchange) serve() {
@@ -232,6 +233,8 @@ func (x *exchange) serve() {
 		}
 		return
 	}
+
+	x.caller = caller.Name
 
 	// 10. Types. 11. Constraints.
 	doc := &x.scratch.doc
