@@ -22,6 +22,9 @@ const (
 	JSON   Format = iota // application/x-amz-json-1.1
 	CBOR                 // application/x-amz-cbor-1.1
 	JSON10               // application/x-amz-json-1.0
+
+	rpc   // application/cbor, smithy-rpc-v2-cbor: as CBOR, but times are in seconds
+	query // awsQuery: parameters in, and out what becomes XML
 )
 
 // ContentType returns the media type of a format.
@@ -31,9 +34,16 @@ func (f Format) ContentType() string {
 		return "application/x-amz-cbor-1.1"
 	case JSON10:
 		return "application/x-amz-json-1.0"
+	case rpc:
+		return cborType
+	case query:
+		return xmlType
 	}
 	return "application/x-amz-json-1.1"
 }
+
+// binary reports whether bodies of the format are CBOR.
+func (f Format) binary() bool { return f == CBOR || f == rpc }
 
 type nodeKind uint8
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -16,11 +17,20 @@ import (
 type Encoder struct {
 	buf    []byte
 	format Format
-	comma  bool // JSON: the next key or item follows another one
+	comma  bool   // JSON: the next key or item follows another one
+	times  Format // how times are written, if not as the format does
 }
 
 // NewEncoder returns an encoder that appends to buf.
-func NewEncoder(format Format, buf []byte) *Encoder { return &Encoder{buf: buf, format: format} }
+func NewEncoder(format Format, buf []byte) *Encoder {
+	switch format {
+	case rpc:
+		return &Encoder{buf: buf, format: CBOR, times: rpc}
+	case query:
+		return &Encoder{buf: buf, format: JSON, times: query} // see appendXML
+	}
+	return &Encoder{buf: buf, format: format}
+}
 
 // Output returns what was written.
 func (e *Encoder) Output() []byte { return e.buf }
@@ -164,9 +174,19 @@ func (e *Encoder) Bool(v bool) {
 
 // Time writes a time with milliseconds: seconds with a fraction in JSON, tag 1
 // and whole milliseconds in CBOR. The latter is not what tag 1 means elsewhere,
-// but what AWS clients read.
+// but what AWS clients read. smithy-rpc-v2-cbor has tag 1 and seconds, awsQuery
+// the form of ISO 8601.
 func (e *Encoder) Time(t time.Time) {
 	ms := t.UnixMilli()
+	switch e.times {
+	case rpc:
+		e.buf = append(e.buf, cborTag<<5|1, cborSimple<<5|27)
+		e.buf = binary.BigEndian.AppendUint64(e.buf, math.Float64bits(float64(ms)/1000))
+		return
+	case query:
+		e.String(time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z"))
+		return
+	}
 	if e.format == CBOR {
 		e.buf = append(e.buf, cborTag<<5|1)
 		e.Int(ms)

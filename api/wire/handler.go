@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/firehosed/firehosed/access"
 )
@@ -64,11 +67,11 @@ type Event struct {
 // Handler serves the operations of services.
 type Handler struct {
 	services map[string]*service
+	queries  map[string]*service // of awsQuery, by version
 	opt      Options
 	log      *slog.Logger
 	flight   *flight
 	scratch  sync.Pool
-	frames   sync.Pool // of *eventFrame
 }
 
 // service is a Service with its operations by name.
@@ -96,15 +99,15 @@ func NewHandler(opt Options) (*Handler, error) {
 	}
 	h := &Handler{
 		services: make(map[string]*service, len(opt.Services)),
+		queries:  map[string]*service{},
 		opt:      opt,
 		log:      opt.Logger,
-		flight:   newFlight(opt.MaxBytesInFlight),
+		flight:   &flight{bytes: semaphore.NewWeighted(opt.MaxBytesInFlight), wait: inFlightWait},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	h.scratch.New = func() any { return new(scratch) }
-	h.frames.New = func() any { return new(eventFrame) }
 	for i := range opt.Services {
 		s := &service{Service: opt.Services[i], operations: map[string]*Operation{}}
 		if err := s.validate(); err != nil {
@@ -116,7 +119,15 @@ func NewHandler(opt Options) (*Handler, error) {
 		for j := range s.Operations {
 			s.operations[s.Operations[j].Name] = &s.Operations[j]
 		}
-		h.services[s.Target] = s
+		if s.Query != nil {
+			if _, ok := h.queries[s.Query.Version]; ok {
+				return nil, fmt.Errorf("version %s of awsQuery is there twice", s.Query.Version)
+			}
+			h.queries[s.Query.Version] = s
+		}
+		if !s.QueryOnly {
+			h.services[s.Target] = s
+		}
 	}
 	return h, nil
 }
@@ -129,9 +140,11 @@ func defaultTo[T int64 | time.Duration](v *T, def T) {
 
 // scratch is the memory of one request, used again by later ones.
 type scratch struct {
-	body []byte
-	doc  document
-	out  []byte
+	body     []byte
+	inflated []byte // the body without its compression; XML before it is sent
+	form     form
+	doc      document
+	out      []byte
 }
 
 // Buffers larger than these are left to the garbage collector.
@@ -143,6 +156,12 @@ const (
 func (h *Handler) recycle(s *scratch) {
 	if cap(s.body) > keepBytes {
 		s.body = nil
+	}
+	if cap(s.inflated) > keepBytes {
+		s.inflated = nil
+	}
+	if cap(s.form.buf) > keepBytes || cap(s.form.fields) > keepNodes {
+		s.form = form{}
 	}
 	if cap(s.out) > keepBytes {
 		s.out = nil
@@ -157,8 +176,9 @@ func (h *Handler) recycle(s *scratch) {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	s := h.scratch.Get().(*scratch)
 	x := &exchange{
-		h: h, w: w, r: r, scratch: h.scratch.Get().(*scratch),
+		h: h, w: w, r: r, scratch: s,
 		control: http.NewResponseController(w),
 		id:      newRequestID(),
 		share:   share{flight: h.flight},
@@ -166,15 +186,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.share.release()
 	x.serve()
 	x.event.Duration = time.Since(start)
-	if x.scratch != nil {
-		h.recycle(x.scratch)
-	}
+	h.recycle(s)
 	if h.opt.Observe != nil {
 		h.opt.Observe(x.event)
 	}
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		h.log.Debug("request", "id", x.id, "service", x.event.Service, "operation", x.event.Operation,
-			"caller", x.caller, "status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
+			"status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
 	}
 }
 
@@ -184,13 +202,12 @@ type exchange struct {
 	h       *Handler
 	w       http.ResponseWriter
 	r       *http.Request
-	scratch *scratch // nil while events are streamed
+	scratch *scratch
 	control *http.ResponseController
 	id      string
 	share   share
 	service *service // once it is known
 	event   Event
-	caller  string // its name, once it is known
 }
 
 func (x *exchange) serve() {
@@ -210,20 +227,15 @@ func (x *exchange) serve() {
 	if x.crossOrigin() {
 		return
 	}
-	if x.r.Method != http.MethodPost {
+	if x.r.Method != http.MethodPost && !x.isQuery() {
 		x.raw(http.StatusForbidden, accessDeniedXML)
 		return
 	}
 
 	// 4.-7. What is asked of whom, and in which encoding.
-	svc, op, format, ok := x.route(body)
+	svc, op, format, ok := x.identify(body)
 	if !ok {
 		return
-	}
-
-	answer := format
-	if op.Stream != nil {
-		answer = JSON // also for a client that asks in CBOR
 	}
 
 	// 8., 9. Who asks. The signature covers the body as it was sent, so this
@@ -232,24 +244,22 @@ func (x *exchange) serve() {
 	if err != nil {
 		var refused *access.Error
 		if errors.As(err, &refused) {
-			x.fail(answer, Errorf(refused.Code, "%s", refused.Message))
+			x.fail(format, Errorf(refused.Code, "%s", refused.Message))
 		} else {
-			x.fail(answer, Internal(err))
+			x.fail(format, Internal(err))
 		}
 		return
 	}
 
-	x.caller = caller.Name
-
 	// 10. Types. 11. Constraints.
 	doc := &x.scratch.doc
-	if err := doc.fit(op.Input, format); err != nil {
-		x.fail(answer, err)
+	if refusal := x.fit(op.Input, format); refusal != nil {
+		x.fail(format, refusal)
 		return
 	}
 	waived, refusal := doc.check(op.Input, svc.HideValues)
 	if refusal != nil {
-		x.fail(answer, refusal)
+		x.fail(format, refusal)
 		return
 	}
 
@@ -261,29 +271,60 @@ func (x *exchange) serve() {
 	if waived {
 		req.complete = func() error { return doc.checkComplete(op.Input, svc.HideValues) }
 	}
-	if op.Stream != nil {
-		x.stream(op, req)
-		return
-	}
 	out := NewEncoder(format, x.scratch.out[:0])
 	err = x.call(op, req, out)
 	x.scratch.out = out.buf
 	if err != nil {
-		x.fail(answer, asError(err))
+		x.fail(format, asError(err))
 		return
 	}
-	x.respond(http.StatusOK, format.ContentType(), out.buf)
+	switch format {
+	case rpc:
+		x.answerRPC(http.StatusOK, out.buf)
+	case query:
+		x.answerQuery(svc, op, out.buf)
+	default:
+		x.respond(http.StatusOK, format.ContentType(), out.buf)
+	}
+}
+
+// fit makes the input a document of the right types.
+func (x *exchange) fit(input *Shape, format Format) *Error {
+	if format == query {
+		return x.scratch.form.build(&x.scratch.doc, input)
+	}
+	return x.scratch.doc.fit(input, format)
 }
 
 // call runs the operation. A panic in it is this side's failure and ends the
 // request only.
 func (x *exchange) call(op *Operation, req *Request, out *Encoder) (err error) {
-	defer x.recovered(op, &err)
+	defer func() {
+		if p := recover(); p != nil {
+			x.h.log.Error("operation panicked", "id", x.id, "operation", op.Name, "panic", p, "stack", string(debug.Stack()))
+			err = Internal(fmt.Errorf("panic in %s", op.Name))
+		}
+	}()
 	return op.Handle(x.r.Context(), req, out)
 }
 
-// route finds the operation and parses the body. If it cannot, it answers and
-// returns false.
+// identify finds the operation by the rules of the protocol and reads the body
+// as far as that can be done before its signature is checked. If it cannot, it
+// answers and returns false.
+func (x *exchange) identify(body []byte) (*service, *Operation, Format, bool) {
+	switch {
+	case x.isRPC():
+		svc, op, ok := x.routeRPC(body)
+		return svc, op, rpc, ok
+	case x.isQuery():
+		svc, op, ok := x.routeQuery(body)
+		return svc, op, query, ok
+	}
+	return x.route(body)
+}
+
+// route finds the operation by X-Amz-Target and parses the body. If it cannot,
+// it answers and returns false.
 func (x *exchange) route(body []byte) (*service, *Operation, Format, bool) {
 	target, name, _ := strings.Cut(x.r.Header.Get("X-Amz-Target"), ".")
 	svc := x.h.services[target]
@@ -349,9 +390,15 @@ func (x *exchange) route(body []byte) (*service, *Operation, Format, bool) {
 // parse reads the body into the document. The real service gives no message
 // for a body it cannot read; ours says what is wrong, which no client minds.
 func (x *exchange) parse(body []byte, format Format) *Error {
+	if x.service != nil {
+		var refusal *Error
+		if body, refusal = x.content(body); refusal != nil {
+			return refusal
+		}
+	}
 	doc := &x.scratch.doc
 	var err error
-	if format == CBOR {
+	if format.binary() {
 		err = doc.parseCBOR(body)
 	} else {
 		err = doc.parseJSON(body)
@@ -372,6 +419,12 @@ func mediaType(r *http.Request) string {
 
 // bodyFormat is the format for an answer before the body was looked at.
 func (x *exchange) bodyFormat() Format {
+	switch {
+	case x.isRPC():
+		return rpc
+	case x.isQuery():
+		return query
+	}
 	switch mediaType(x.r) {
 	case CBOR.ContentType():
 		return CBOR
@@ -394,6 +447,10 @@ func (x *exchange) fail(format Format, e *Error) {
 	case status >= http.StatusInternalServerError:
 		x.h.log.Warn("request refused for now", "id", x.id, "service", x.event.Service, "operation", x.event.Operation, "error", e)
 	}
+	if format == query {
+		x.failQuery(e)
+		return
+	}
 	out := NewEncoder(format, x.scratch.out[:0])
 	out.BeginObject()
 	code := e.Code
@@ -402,7 +459,7 @@ func (x *exchange) fail(format Format, e *Error) {
 	}
 	out.StringMember("__type", code)
 	switch {
-	case e.Message != "" && e.capital:
+	case e.Message != "" && e.capital && format != rpc:
 		out.StringMember("Message", e.Message)
 	case e.Message != "":
 		out.StringMember("message", e.Message)
@@ -412,5 +469,10 @@ func (x *exchange) fail(format Format, e *Error) {
 	}
 	out.EndObject()
 	x.scratch.out = out.buf
+	x.queryError(e)
+	if format == rpc {
+		x.answerRPC(status, out.buf)
+		return
+	}
 	x.respond(status, format.ContentType(), out.buf)
 }

@@ -15,6 +15,17 @@ type Service struct {
 	SigningName string
 	// CBOR says whether the service speaks CBOR besides JSON.
 	CBOR bool
+	// RPC says whether the service speaks smithy-rpc-v2-cbor besides JSON.
+	RPC bool
+	// Query, if not nil, is how the service speaks awsQuery.
+	Query *Query
+	// QueryOnly says that it speaks nothing else. Target is only its name then.
+	QueryOnly bool
+	// Compressed says whether bodies may be compressed with gzip.
+	Compressed bool
+	// MaxBodyBytes is the largest body the service takes, as it is sent, in
+	// bytes; 0 means that of the handler.
+	MaxBodyBytes int64
 	// JSON10 says that the service speaks version 1.0 of JSON, and not 1.1.
 	JSON10 bool
 	// ErrorType, if not nil, renders the code of an error as a client gets it in
@@ -37,17 +48,7 @@ type Operation struct {
 	// before an error is discarded. An error that is no *Error becomes a status
 	// 500 and is logged.
 	Handle func(ctx context.Context, r *Request, out *Encoder) error
-	// Stream, instead of Handle, answers with a stream of events. It checks the
-	// request, which is gone when it has returned, and returns what then writes
-	// the events. An error is answered as by Handle, in JSON. ctx ends with the
-	// response, or when its client leaves.
-	Stream func(ctx context.Context, r *Request) (StreamFunc, error)
 }
-
-// StreamFunc writes the events of one response. It is called once for each
-// Stream that gave one, also when the client has gone. The response ends with
-// it: cleanly, or with an exception that tells its error.
-type StreamFunc func(out *EventWriter) error
 
 // Request is one call of an operation. It and its values belong to the call
 // and are not to be kept.
@@ -90,9 +91,12 @@ func (s *Service) validate() error {
 	if s.Target == "" || s.SigningName == "" {
 		return fmt.Errorf("service %q: target or signing name is empty", s.Target)
 	}
+	if s.Query != nil && (s.Query.Version == "" || s.Query.Namespace == "") || s.Query == nil && s.QueryOnly {
+		return fmt.Errorf("service %s: version or namespace of awsQuery is empty", s.Target)
+	}
 	seen := make(map[string]bool, len(s.Operations))
 	for _, op := range s.Operations {
-		if op.Name == "" || (op.Handle == nil) == (op.Stream == nil) || op.Input == nil || op.Input.kind != kindStructure {
+		if op.Name == "" || op.Handle == nil || op.Input == nil || op.Input.kind != kindStructure {
 			return fmt.Errorf("service %s: operation %q lacks its name, input or handler", s.Target, op.Name)
 		}
 		if seen[op.Name] {

@@ -122,7 +122,7 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 		}
 		d.plain(i)
 	case kindBlob:
-		if format == CBOR {
+		if format.binary() {
 			if n.kind != nodeBytes {
 				return wrongClass(n, "a Blob")
 			}
@@ -147,6 +147,12 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 		}
 		n.num, n.kind = min(max(wholeNumber(n), low), high), nodeInt
 	case kindDouble:
+		if n.kind == nodeString && n.flags == 0 { // how JSON writes what it has no number for
+			if f, ok := notFinite(d.text(i)); ok {
+				n.num, n.kind, n.flags = int64(math.Float64bits(f)), nodeFloat, 0
+				return nil
+			}
+		}
 		if n.kind != nodeInt && n.kind != nodeFloat {
 			return wrongClass(n, "an Double")
 		}
@@ -160,6 +166,19 @@ func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
 		n.num, n.kind = milliseconds(n, format), nodeTime
 	}
 	return nil
+}
+
+// notFinite reads the names of the numbers that are none.
+func notFinite(text []byte) (float64, bool) {
+	switch string(text) {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		return math.Inf(1), true
+	case "-Infinity":
+		return math.Inf(-1), true
+	}
+	return 0, false
 }
 
 // convertBase64 makes a blob of a text. One that was not looked into yet has
@@ -241,7 +260,8 @@ const (
 
 // milliseconds reads a time. JSON has seconds, with a fraction that is rounded
 // and not cut: 1459799926.480 has no exact float. CBOR has whole milliseconds;
-// a CBOR float is in seconds, as RFC 8949 says.
+// a CBOR float is in seconds, as RFC 8949 says, and in
+// smithy-rpc-v2-cbor so is a whole number.
 func milliseconds(n *node, format Format) int64 {
 	var ms int64
 	switch {
