@@ -18,8 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/firehosed/firehosed/access"
+	"github.com/firehosed/firehosed/api/cloudwatch"
 	"github.com/firehosed/firehosed/api/firehose"
 	"github.com/firehosed/firehosed/api/kinesis"
+	"github.com/firehosed/firehosed/api/sts"
 	"github.com/firehosed/firehosed/api/wire"
 	"github.com/firehosed/firehosed/buffer"
 	"github.com/firehosed/firehosed/config"
@@ -45,6 +47,7 @@ type node struct {
 	sources    map[string]*file.Source
 	requests   *requestMetrics
 	kinesis    *kinesis.Service
+	clients    *cloudwatch.Metrics
 	limits     *limits.Limiter
 	pair       *certs.Pair // of the port, nil without TLS
 
@@ -66,6 +69,9 @@ func (n *node) fail(err error) {
 func runDaemon(ctx context.Context, cfg *config.Config, plan *planned, keys wal.Keys, logger *slog.Logger) (err error) {
 	defer plan.close()
 	n := &node{cfg: cfg, log: logger, failed: make(chan error, 1), sources: map[string]*file.Source{}, requests: newRequestMetrics(), pair: plan.pair}
+	if n.clients, err = cloudwatch.NewMetrics(cloudwatch.Options{Clock: time.Now}); err != nil {
+		return err
+	}
 	n.limits = limits.New(limits.Options{
 		Rates:    n.rates,
 		Describe: func(stream string) (streams.StreamInfo, error) { return n.engine.Describe(stream) },
@@ -299,7 +305,11 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	h, err := wire.NewHandler(wire.Options{
-		Services: []wire.Service{k.Wire(), f.Wire()}, Access: verifier,
+		Services: []wire.Service{
+			k.Wire(), f.Wire(),
+			cloudwatch.New(n.clients).Wire(), sts.New(n.cfg.AccountID).Wire(),
+		},
+		Access:       verifier,
 		MaxBodyBytes: int64(n.cfg.HTTP.MaxBody), MaxBytesInFlight: max(48<<20, 2*int64(n.cfg.HTTP.MaxBody)),
 		Logger: n.log, Observe: n.requests.observe,
 	})
@@ -315,15 +325,9 @@ func (n *node) verifier() (access.Verifier, error) {
 	}
 	keys := make([]access.Key, len(n.cfg.HTTP.Keys))
 	for i, k := range n.cfg.HTTP.Keys {
-		keys[i] = access.Key{
-			ID: k.AccessKey, Secret: k.SecretKey.Reveal(), SessionToken: k.SessionToken.Reveal(),
-			Name: k.Name, Account: k.Account, Region: k.Region,
-		}
-		if k.Account == "" {
-			keys[i].Account = n.cfg.AccountID
-		}
+		keys[i] = access.Key{ID: k.AccessKey, Secret: k.SecretKey.Reveal()}
 	}
-	v, err := access.NewSigV4(access.SigV4Options{Keys: keys, Hosts: n.cfg.HTTP.Hosts})
+	v, err := access.NewSigV4(access.SigV4Options{Keys: keys})
 	if err != nil {
 		return nil, fmt.Errorf("http.keys: %w", err)
 	}
@@ -382,7 +386,6 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	n.log.Info("stopping", "reason", context.Cause(ctx).Error(), "grace", time.Duration(n.cfg.ShutdownGrace))
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), n.grace())
 	defer done()
-	n.kinesis.EndSubscriptions() // the one kind of response that would not end by itself
 	if err := server.Shutdown(stop); err != nil {
 		_ = server.Close() // the requests that are left are cut off, unacknowledged
 	}

@@ -46,6 +46,8 @@ var table = []row{
 	{room: "api/wire", rooms: []string{"access"}, modules: []string{"github.com/segmentio/asm", "github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"}, knows: "protocols, error shapes and limits of the wire, no operation"},
 	{room: "api/kinesis", rooms: []string{"api/wire", "streams", "streams/limits", "access"}, knows: "Kinesis names, shapes and errors, not files, not delivery"},
 	{room: "api/firehose", rooms: []string{"api/wire", "streams", "access", "delivery"}, knows: "Firehose names, shapes and errors, not files, not sinks"},
+	{room: "api/cloudwatch", rooms: []string{"api/wire"}, deny: []string{"net/http", "os"}, knows: "the metrics that clients send, not who shows them"},
+	{room: "api/sts", rooms: []string{"api/wire", "access"}, deny: []string{"net/http", "os"}, knows: "who a caller is, not how that was found out"},
 	{room: "api/admin", rooms: []string{"api/wire", "streams", "access", "delivery"}, modules: []string{"github.com/prometheus/client_golang"}, knows: "health and metrics"},
 	{room: "access", knows: "keys, signatures and request attributes, not handlers, not storage"},
 	{room: "sources/*", rooms: []string{"streams"}, modules: []string{"github.com/fsnotify/fsnotify", "github.com/bmatcuk/doublestar/v4"}, knows: "an outside format and how far it was read, not delivery, not sinks"},
