@@ -54,7 +54,6 @@ type fixture struct {
 	dir     string
 	clock   *clock
 	engine  streams.Engine
-	service *kinesis.Service
 	handler http.Handler
 	client  *sdk.Client
 }
@@ -77,8 +76,6 @@ func open(t testing.TB, dir string, change func(*kinesis.Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.service = s
-	t.Cleanup(s.EndSubscriptions)
 	verifier, err := access.NewSigV4(access.SigV4Options{Keys: []access.Key{{ID: "AKID", Secret: "secret"}}})
 	if err != nil {
 		t.Fatal(err)

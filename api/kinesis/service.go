@@ -43,10 +43,6 @@ type Options struct {
 	// Durability of the streams that are made by calls. Empty means
 	// streams.Fsync.
 	Durability streams.Durability
-	// SubscriptionLife is how long a SubscribeToShard lasts, Heartbeat how long
-	// it is silent at most; 0 means 5 minutes and 3 seconds, which is what
-	// clients expect.
-	SubscriptionLife, Heartbeat time.Duration
 	// Clock returns the present time; nil means time.Now.
 	Clock func() time.Time
 	// Logger gets what an operator should know; nil discards.
@@ -68,9 +64,6 @@ type Service struct {
 	log      *slog.Logger
 	batches  sync.Pool     // of *streams.Batch
 	places   atomic.Uint64 // given out by anyPlace
-
-	subscribed      subscriptions
-	life, heartbeat time.Duration // of subscriptions
 
 	// changes is held by all that changes what streams there are, how many
 	// shards they have, and their attributes: what one has checked is still so
@@ -102,18 +95,11 @@ func New(opt Options) (*Service, error) {
 		declared: opt.Declared,
 		limits:   opt.Limits,
 		durable:  opt.Durability,
-		life:     opt.SubscriptionLife, heartbeat: opt.Heartbeat,
-		clock: opt.Clock,
-		log:   opt.Logger,
+		clock:    opt.Clock,
+		log:      opt.Logger,
 	}
 	if s.shards <= 0 {
 		s.shards = DefaultShardLimit
-	}
-	if s.life <= 0 {
-		s.life = DefaultSubscriptionLife
-	}
-	if s.heartbeat <= 0 {
-		s.heartbeat = DefaultHeartbeat
 	}
 	if s.declared == nil {
 		s.declared = func(string) bool { return false }

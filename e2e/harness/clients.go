@@ -38,6 +38,7 @@ func (d *Daemon) Firehose(options ...func(*firehose.Options)) *firehose.Client {
 func (d *Daemon) Environment() []string {
 	return append(withoutAWS(nil),
 		"AWS_ENDPOINT_URL_KINESIS="+d.URL, "AWS_ENDPOINT_URL_FIREHOSE="+d.URL,
+		"AWS_ENDPOINT_URL_CLOUDWATCH="+d.URL, "AWS_ENDPOINT_URL_STS="+d.URL,
 		"AWS_ACCESS_KEY_ID=ANYKEY", "AWS_SECRET_ACCESS_KEY=any-secret",
 		"AWS_DEFAULT_REGION="+Region, "AWS_REGION="+Region)
 }
