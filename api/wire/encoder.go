@@ -102,6 +102,17 @@ func (e *Encoder) Key(name string) {
 	e.buf = append(e.buf, '"', ':')
 }
 
+// TextKey writes the key of a map, which may need escaping.
+func (e *Encoder) TextKey(key string) {
+	if e.format == CBOR {
+		e.String(key)
+		return
+	}
+	e.item()
+	e.comma = false
+	e.buf = append(appendJSONString(e.buf, key), ':')
+}
+
 // String writes a text. Bytes that are not UTF-8 become U+FFFD.
 func (e *Encoder) String(s string) {
 	if e.format == CBOR {
