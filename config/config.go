@@ -178,10 +178,22 @@ type API struct {
 	// Durability of the streams that the file does not declare, those of delivery streams
 	// included: see `durability` of a stream.
 	Durability string `key:"durability" default:"fsync" enum:"fsync|interval|none"`
+	// Leases of consumers such as the Kinesis Client Library, which keep them in
+	// DynamoDB elsewhere.
+	LeaseStore LeaseStore `key:"lease_store"`
 	// Where buckets are.
 	S3 *Service `key:"s3"`
 	// Where Lambda functions are.
 	Lambda *Service `key:"lambda"`
+}
+
+// LeaseStore is the part of DynamoDB that consumers of streams need, on the same
+// port.
+type LeaseStore struct {
+	// Whether there is one.
+	Enabled bool `key:"enabled" default:"true"`
+	// Most that all items may take in memory. A lease takes about 2 KiB.
+	MaxBytes Bytes `key:"max_bytes" default:"64MiB" range:"1MiB..4GiB"`
 }
 
 // Service is where a service of AWS, or a server that speaks its protocol, is

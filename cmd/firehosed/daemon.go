@@ -304,11 +304,15 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	leases, err := n.leaseStore(ctx)
+	if err != nil {
+		return nil, err
+	}
 	h, err := wire.NewHandler(wire.Options{
-		Services: []wire.Service{
+		Services: append([]wire.Service{
 			k.Wire(), f.Wire(),
 			cloudwatch.New(n.clients).Wire(), sts.New(n.cfg.AccountID).Wire(),
-		},
+		}, leases...),
 		Access:       verifier,
 		MaxBodyBytes: int64(n.cfg.HTTP.MaxBody), MaxBytesInFlight: max(48<<20, 2*int64(n.cfg.HTTP.MaxBody)),
 		Logger: n.log, Observe: n.requests.observe,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
@@ -28,6 +29,14 @@ func (d *Daemon) Kinesis(options ...func(*kinesis.Options)) *kinesis.Client {
 // Firehose is the same for the Firehose API.
 func (d *Daemon) Firehose(options ...func(*firehose.Options)) *firehose.Client {
 	return firehose.New(firehose.Options{
+		BaseEndpoint: aws.String(d.URL), Region: Region,
+		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""),
+	}, options...)
+}
+
+// DynamoDB is the same for the lease store.
+func (d *Daemon) DynamoDB(options ...func(*dynamodb.Options)) *dynamodb.Client {
+	return dynamodb.New(dynamodb.Options{
 		BaseEndpoint: aws.String(d.URL), Region: Region,
 		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""),
 	}, options...)

@@ -45,6 +45,8 @@ var table = []row{
 
 	{room: "api/wire", rooms: []string{"access"}, modules: []string{"github.com/segmentio/asm", "github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"}, knows: "protocols, error shapes and limits of the wire, no operation"},
 	{room: "api/kinesis", rooms: []string{"api/wire", "streams", "streams/limits", "access"}, knows: "Kinesis names, shapes and errors, not files, not delivery"},
+	{room: "api/dynamodb", rooms: []string{"api/wire", "leases"}, knows: "DynamoDB names, shapes, expressions and errors, not how items are kept"},
+	{room: "leases", rooms: []string{"streams"}, deny: []string{"net/http", "os"}, knows: "items, keys and indexes kept in an engine's state, not what a condition says, not HTTP"},
 	{room: "api/firehose", rooms: []string{"api/wire", "streams", "access", "delivery"}, knows: "Firehose names, shapes and errors, not files, not sinks"},
 	{room: "api/cloudwatch", rooms: []string{"api/wire"}, deny: []string{"net/http", "os"}, knows: "the metrics that clients send, not who shows them"},
 	{room: "api/sts", rooms: []string{"api/wire", "access"}, deny: []string{"net/http", "os"}, knows: "who a caller is, not how that was found out"},
