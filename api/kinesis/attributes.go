@@ -33,7 +33,9 @@ type attributes struct {
 	Scalings []int64 `json:"scalings,omitempty"`
 	Switches []int64 `json:"switches,omitempty"`
 
-	traffic *traffic // of a stream on demand, the same over all changes
+	// Counters, the same over all changes.
+	traffic *traffic // of a stream on demand
+	meters  *meters  // of a stream with Metrics
 }
 
 // Modes of a stream, and the strategies by which its records find a shard.

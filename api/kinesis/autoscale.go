@@ -73,7 +73,8 @@ func (l *load) wanted(open, floor int, now time.Time) int {
 	return want
 }
 
-// Run scales streams on demand until ctx ends. It returns nil.
+// Run scales streams on demand, and forgets metrics of shards that are gone,
+// until ctx ends. It returns nil.
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(scaleWindow)
 	defer tick.Stop()
@@ -85,7 +86,19 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 			now := s.clock()
 			s.scaleAll(ctx, loads, now, now.Sub(last))
+			s.forgetShards()
 			last = now
+		}
+	}
+}
+
+func (s *Service) forgetShards() {
+	for stream, a := range *s.attributes.Load() {
+		if a.meters == nil {
+			continue
+		}
+		if info, err := s.engine.Describe(stream); err == nil {
+			a.meters.keep(info)
 		}
 	}
 }

@@ -39,10 +39,10 @@ func atWork(t *testing.T, limit int, test func(s scaled)) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
+		ended := make(chan error, 1)
 		go func() { ended <- k.Run(ctx) }()
 		time.Sleep(time.Millisecond) // ticks come between the steps of the test
-		test(scaled{&fixture{t: t, engine: log, handler: handler}})
+		test(scaled{&fixture{t: t, engine: log, service: k, handler: handler}})
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)

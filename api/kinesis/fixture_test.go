@@ -54,6 +54,7 @@ type fixture struct {
 	dir     string
 	clock   *clock
 	engine  streams.Engine
+	service *kinesis.Service
 	handler http.Handler
 	client  *sdk.Client
 }
@@ -76,6 +77,7 @@ func open(t testing.TB, dir string, change func(*kinesis.Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.service = s
 	verifier, err := access.NewSigV4(access.SigV4Options{Keys: []access.Key{{ID: "AKID", Secret: "secret"}}})
 	if err != nil {
 		t.Fatal(err)

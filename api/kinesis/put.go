@@ -43,6 +43,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 		return err
 	}
 	if refused != nil {
+		a.meters.put(nil, nil, refused)
 		return wire.Errorf(codeThroughput, "%s", s.rateExceeded(refused[0], t))
 	}
 	res, err := s.engine.Append(ctx, t.name, b)
@@ -51,6 +52,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	}
 	b.Placed = res.Placed
 	a.traffic.add(b)
+	a.meters.put(b.Records, res.Placed, nil)
 	// The record is durable: from here on the client may be told so.
 	out.BeginObject()
 	encodePlaced(out, &res.Placed[0], res)
@@ -100,6 +102,7 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 		b.Placed = res.Placed
 		a.traffic.add(b)
 	}
+	a.meters.put(b.Records, res.Placed, refused)
 	// What has a place is durable: from here on the client may be told so.
 	out.Grow(64 + 130*records.Len())
 	out.BeginObject()

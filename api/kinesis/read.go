@@ -138,17 +138,18 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 		return s.readError(err, it.shard, t)
 	}
 	s.wasRead(ref, page.Records)
+	a := s.attributesOf(t.name)
+	a.meters.read(it.shard, page)
 	size := 512
 	for i := range page.Records {
 		size += out.BlobLen(len(page.Records[i].Data)) + len(page.Records[i].PartitionKey) + 180
 	}
-	encrypted := s.attributesOf(t.name).Encryption
 	out.Grow(size)
 	out.BeginObject()
 	out.Key("Records")
 	out.BeginList()
 	for i := range page.Records {
-		encodeRecord(out, it, &page.Records[i], encrypted)
+		encodeRecord(out, it, &page.Records[i], a.Encryption)
 	}
 	out.EndList()
 	if page.Ended {

@@ -25,6 +25,7 @@ func (s *Service) mayRead(ref streams.ShardRef, t target) error {
 	if s.limits == nil || s.limits.Read(ref) {
 		return nil
 	}
+	s.attributesOf(t.name).meters.refuse(ref.Shard)
 	return wire.Errorf(codeThroughput, "%s", s.rateExceeded(ref.Shard, t))
 }
 

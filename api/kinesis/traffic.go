@@ -10,8 +10,14 @@ import (
 // nothing.
 type traffic struct{ bytes, records atomic.Int64 }
 
-// measure begins to count what a stream on demand takes, or ends it.
+// measure begins to count what a stream on demand takes and what metrics are
+// enabled for, or ends it.
 func (a *attributes) measure() {
+	if len(a.Metrics) == 0 {
+		a.meters = nil
+	} else if a.meters == nil {
+		a.meters = &meters{shards: map[streams.ShardID]*[len(metricNames)]int64{}}
+	}
 	if !a.OnDemand {
 		a.traffic = nil
 	} else if a.traffic == nil {

@@ -232,7 +232,8 @@ func newMetrics(n *node) *prometheus.Registry {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "firehosed_build_info", Help: "Always 1."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, newCollector(n), newClientCollector(n.clients), n.requests.requests, n.requests.seconds, n.requests.bytesIn, n.requests.bytesOut)
+		build, newCollector(n), newClientCollector(n.clients), newShardCollector(n.kinesis),
+		n.requests.requests, n.requests.seconds, n.requests.bytesIn, n.requests.bytesOut)
 	reg.MustRegister(n.tlsMetrics()...)
 	return reg
 }
