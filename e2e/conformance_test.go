@@ -33,7 +33,7 @@ var clientsTable = harness.Table{Name: "clients", Steps: scenario.Steps()}
 
 // conformanceDrivers are the programs of TestConformance, the longest first.
 func conformanceDrivers() []harness.Driver {
-	return slices.Concat(pythonDrivers(), nodeDrivers(), goDrivers())
+	return slices.Concat(pythonDrivers(), nodeDrivers(), javaDrivers(), goDrivers())
 }
 
 // TestConformance takes each client that can be had through the same scenario,

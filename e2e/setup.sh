@@ -5,6 +5,8 @@
 #   opensearch  opensearch/, the jars of a real OpenSearch (needs a JDK 17 or later and Maven)
 #   python      venv/, boto3, the aws CLI, pyarrow and duckdb (needs Python 3.11 or later with venv)
 #   node        node/node_modules/, the AWS SDK for JavaScript (needs Node.js 20 or later with npm)
+#   java        java/, SDKs for Java, KCL 3 and KPL (needs a JDK 17 or later and Maven)
+#   java_more   java/, KCL 2 and Flink, for tests that do not run by default; not among "all parts"
 #
 # Usage: e2e/setup.sh [PART...]    all parts when none is named
 #
@@ -14,7 +16,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$here/.cache
 versity_version=v1.8.0
-parts=(versity opensearch python node)
+parts=(versity opensearch python node java)
+more=(java_more)
 
 need() {
 	if ! command -v "$1" >/dev/null; then
@@ -40,6 +43,14 @@ versity() {
 
 opensearch() {
 	"$here/opensearch/build.sh"
+}
+
+java() {
+	"$here/java/build.sh" sdk2 sdk2old sdk1 kcl3 kpl
+}
+
+java_more() {
+	"$here/java/build.sh" kcl2 flink
 }
 
 python() {
@@ -96,8 +107,8 @@ if ((${#chosen[@]} == 0)); then
 	chosen=("${parts[@]}")
 fi
 for part in "${chosen[@]}"; do
-	if [[ ! " ${parts[*]} " == *" $part "* ]]; then
-		echo "setup.sh: no part $part, known are ${parts[*]}" >&2
+	if [[ ! " ${parts[*]} ${more[*]} " == *" $part "* ]]; then
+		echo "setup.sh: no part $part, known are ${parts[*]} ${more[*]}" >&2
 		exit 2
 	fi
 done

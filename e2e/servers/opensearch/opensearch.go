@@ -23,7 +23,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -61,9 +60,9 @@ func Start(ctx context.Context, dir string, port int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	java, err := findJava()
+	java, err := servers.Java()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opensearch: %w", err)
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("opensearch: %w", err)
@@ -97,7 +96,7 @@ func Start(ctx context.Context, dir string, port int) (*Server, error) {
 			"-cp", filepath.Join(built, "classes") + string(os.PathListSeparator) + filepath.Join(built, "lib", "*"),
 			"e2e.SingleNode", dir, strconv.Itoa(port), s.node,
 		},
-		Env:          withoutOptions(os.Environ()),
+		Env:          servers.WithoutJavaOptions(os.Environ()),
 		Dir:          dir,
 		LogFile:      filepath.Join(dir, "opensearch.log"),
 		Ready:        s.ready,
@@ -128,37 +127,6 @@ func Run(t testing.TB) *Server {
 		}
 	})
 	return s
-}
-
-func findJava() (string, error) {
-	if home := os.Getenv("JAVA_HOME"); home != "" {
-		if java := filepath.Join(home, "bin", "java"); fileExists(java) {
-			return java, nil
-		}
-	}
-	java, err := exec.LookPath("java")
-	if err != nil {
-		return "", fmt.Errorf("opensearch: no java in JAVA_HOME or on the PATH (17 or later is needed): %w", err)
-	}
-	return java, nil
-}
-
-func fileExists(file string) bool {
-	info, err := os.Stat(file)
-	return err == nil && !info.IsDir()
-}
-
-// withoutOptions drops variables that would change the JVM's options.
-func withoutOptions(env []string) []string {
-	kept := make([]string, 0, len(env))
-	for _, kv := range env {
-		if strings.HasPrefix(kv, "JAVA_TOOL_OPTIONS=") || strings.HasPrefix(kv, "_JAVA_OPTIONS=") ||
-			strings.HasPrefix(kv, "JDK_JAVA_OPTIONS=") || strings.HasPrefix(kv, "CLASSPATH=") {
-			continue
-		}
-		kept = append(kept, kv)
-	}
-	return kept
 }
 
 // ready holds when this very node answers and all primary shards are assigned,
