@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/firehosed/firehosed/api/kinesis"
+	"github.com/firehosed/firehosed/streams"
 )
 
 const arnOfS = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
@@ -50,6 +52,55 @@ func (f *fixture) again() *fixture {
 	g := open(f.t, f.dir, nil)
 	g.clock.advance(at.Sub(g.clock.now()))
 	return g
+}
+
+// inState is an engine whose streams are in another state.
+type inState struct {
+	streams.Engine
+	status atomic.Value // streams.Status
+}
+
+func (e *inState) Describe(stream string) (streams.StreamInfo, error) {
+	info, err := e.Engine.Describe(stream)
+	if status, ok := e.status.Load().(streams.Status); ok {
+		info.Status = status
+	}
+	return info, err
+}
+
+// TestNotActive: only an ACTIVE stream is changed.
+func TestNotActive(t *testing.T) {
+	engine := new(inState)
+	f := open(t, t.TempDir(), func(o *kinesis.Options) {
+		engine.Engine = o.Engine
+		o.Engine = engine
+	})
+	f.create("s", 2)
+	for _, status := range []streams.Status{"UPDATING", streams.Deleting} {
+		engine.status.Store(status)
+		for operation, more := range map[string]string{
+			"SplitShard":                    `,"ShardToSplit":"0","NewStartingHashKey":"5"`,
+			"MergeShards":                   `,"ShardToMerge":"0","AdjacentShardToMerge":"1"`,
+			"UpdateShardCount":              `,"TargetShardCount":2,"ScalingType":"UNIFORM_SCALING"`,
+			"UpdateStreamWarmThroughput":    `,"WarmThroughputMiBps":1`,
+			"IncreaseStreamRetentionPeriod": `,"RetentionPeriodHours":24`,
+			"DecreaseStreamRetentionPeriod": `,"RetentionPeriodHours":24`,
+			"EnableEnhancedMonitoring":      `,"ShardLevelMetrics":["ALL"]`,
+			"StartStreamEncryption":         `,"EncryptionType":"KMS","KeyId":"alias/a"`,
+			"StopStreamEncryption":          `,"EncryptionType":"KMS","KeyId":"alias/a"`,
+			"AddTagsToStream":               `,"Tags":{"a":"b"}`,
+			"RemoveTagsFromStream":          `,"TagKeys":["a"]`,
+		} {
+			f.refused(refuse{operation, `{"StreamName":"s"` + more + `}`, "ResourceInUseException", "Stream s under account 123456789012 not ACTIVE, instead in state " + string(status)})
+		}
+		for operation, more := range map[string]string{
+			"UpdateStreamMode":                       `,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}`,
+			"UpdateMaxRecordSize":                    `,"MaxRecordSizeInKiB":1024`,
+			"UpdateStreamRecordDistributionStrategy": `,"RecordDistributionStrategy":"USER_PARTITION_KEY"`,
+		} {
+			f.refused(refuse{operation, `{"StreamARN":"` + arnOfS + `"` + more + `}`, "ResourceInUseException", "Stream " + arnOfS + " under account 123456789012 not ACTIVE, instead in state " + string(status)})
+		}
+	}
 }
 
 func TestRetention(t *testing.T) {
