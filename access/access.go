@@ -16,10 +16,16 @@ import (
 	"net/http"
 )
 
-// Identity is who a request is from.
+// Identity is who a request is from. It is the zero value if nobody asked.
 type Identity struct {
-	// AccessKeyID is the id of the key that signed, empty if nobody asked.
+	// AccessKeyID is the id of the key that signed.
 	AccessKeyID string
+	// Name is that of the key, its id if it has none. Keys that follow one
+	// another in a rotation share a name.
+	Name string
+	// Account is that of the key, 12 digits, or empty for the one of the daemon.
+	// What a caller makes belongs to the daemon's account whatever this is.
+	Account string
 }
 
 // Verifier decides whether a request comes from somebody who may call. Methods
@@ -27,7 +33,7 @@ type Identity struct {
 type Verifier interface {
 	// Verify checks a request whose whole body has been read. service is the
 	// name the signature must be scoped to, such as "kinesis". A refusal is an
-	// *Error.
+	// *Error. Requests that came over TLS have r.TLS set.
 	Verify(r *http.Request, body []byte, service string) (Identity, error)
 }
 
@@ -62,6 +68,12 @@ type Key struct {
 	Secret string
 	// SessionToken, if not empty, must come with every request of this key.
 	SessionToken string
+	// Name and Account are for the Identity of callers.
+	Name    string
+	Account string
+	// Region, if not empty, is the only one that signatures of this key may be
+	// scoped to.
+	Region string
 }
 
 var _ slog.LogValuer = Key{}

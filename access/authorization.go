@@ -3,6 +3,7 @@ package access
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +25,8 @@ func readClaim(r *http.Request, query url.Values) (claim, *Error) {
 	header := r.Header.Get("Authorization")
 	_, inQuery := query["X-Amz-Algorithm"]
 	switch {
+	case len(r.Header.Values("Authorization")) > 1:
+		return claim{}, &Error{CodeIncompleteSignature, "Authorization header must be there once, not " + strconv.Itoa(len(r.Header.Values("Authorization"))) + " times."}
 	case header != "" && inQuery:
 		return claim{}, &Error{CodeInvalidSignature, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}
 	case inQuery:

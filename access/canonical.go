@@ -9,8 +9,9 @@ import (
 )
 
 // canonicalRequest rebuilds what the client signed: method, path, query and
-// the listed headers as they arrived, and the hash of the body that arrived.
-func canonicalRequest(r *http.Request, query url.Values, c claim, signed []string, bodyHash string) string {
+// the listed headers as they arrived but for the host, which is given, and the
+// hash of the body that arrived.
+func canonicalRequest(r *http.Request, host string, query url.Values, c claim, signed []string, bodyHash string) string {
 	var b strings.Builder
 	b.WriteString(r.Method)
 	b.WriteByte('\n')
@@ -21,7 +22,7 @@ func canonicalRequest(r *http.Request, query url.Values, c claim, signed []strin
 	for _, name := range signed {
 		b.WriteString(name)
 		b.WriteByte(':')
-		b.WriteString(headerValue(r, name))
+		b.WriteString(headerValue(r, host, name))
 		b.WriteByte('\n')
 	}
 	b.WriteByte('\n')
@@ -70,10 +71,10 @@ const authorityHeader = ":authority"
 
 // headerValue returns the value of a header as it enters the signature:
 // trimmed, runs of spaces as one, several values with commas between.
-func headerValue(r *http.Request, name string) string {
+func headerValue(r *http.Request, host, name string) string {
 	switch name {
 	case "host", authorityHeader:
-		return r.Host
+		return host
 	case "content-length":
 		// net/http keeps the header only in some cases.
 		return strconv.FormatInt(max(r.ContentLength, 0), 10)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,15 +30,19 @@ type SigV4Options struct {
 	Keys []Key
 	// Regions are the regions a signature may be scoped to. Empty means any.
 	Regions []string
-	// Hosts, if not empty, are further names of this daemon: a signature made
-	// for one of them is good whatever Host the request arrives with. This is
-	// for reverse proxies that rewrite it.
+	// Hosts, if not empty, are further names of this daemon, with a port if
+	// clients sign one: a signature made for one of them is good whatever Host
+	// the request arrives with. This is for reverse proxies that rewrite it. At
+	// most MaxHosts, since a wrong signature is compared with each.
 	Hosts []string
 	// Window is how far the clock of a client may be off; 0 means DefaultWindow.
 	Window time.Duration
 	// Clock returns the present time; nil means time.Now.
 	Clock func() time.Time
 }
+
+// MaxHosts bounds SigV4Options.Hosts.
+const MaxHosts = 32
 
 // SigV4 is the Verifier of signed requests.
 type SigV4 struct {
@@ -55,6 +60,9 @@ var _ Verifier = (*SigV4)(nil)
 func NewSigV4(opt SigV4Options) (*SigV4, error) {
 	if len(opt.Keys) == 0 {
 		return nil, errors.New("no access keys")
+	}
+	if len(opt.Hosts) > MaxHosts {
+		return nil, fmt.Errorf("%d names of hosts are more than %d", len(opt.Hosts), MaxHosts)
 	}
 	v := &SigV4{
 		keys:    make(map[string]Key, len(opt.Keys)),
@@ -87,11 +95,14 @@ func NewSigV4(opt SigV4Options) (*SigV4, error) {
 var errSignature = &Error{CodeInvalidSignature, "The request signature we calculated does not match the signature you provided. " +
 	"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
 
+var errRegion = &Error{CodeInvalidSignature, "Credential should be scoped to a valid region."}
+
 var errClient = &Error{CodeUnrecognizedClient, "The security token included in the request is invalid."}
 
-// Verify checks the signature of a request. The hash of the body is always
-// taken from the bytes that arrived; a request that signed something else in
-// its place (UNSIGNED-PAYLOAD, STREAMING-...) is refused.
+// Verify checks the signature of a request. The hash of the body is taken from
+// the bytes that arrived. UNSIGNED-PAYLOAD in its place is taken over TLS only,
+// where nobody can change the body on its way: that is also where SDKs send it.
+// The signed chunks of S3 (STREAMING-...) are refused.
 func (v *SigV4) Verify(r *http.Request, body []byte, service string) (Identity, error) {
 	id, err := v.verify(r, body, service)
 	if err != nil {
@@ -101,7 +112,10 @@ func (v *SigV4) Verify(r *http.Request, body []byte, service string) (Identity, 
 }
 
 func (v *SigV4) verify(r *http.Request, body []byte, service string) (Identity, *Error) {
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return Identity{}, errSignature // nobody signs what cannot be read
+	}
 	c, refusal := readClaim(r, query)
 	if refusal != nil {
 		return Identity{}, refusal
@@ -121,17 +135,16 @@ func (v *SigV4) verify(r *http.Request, body []byte, service string) (Identity, 
 	if refusal != nil {
 		return Identity{}, refusal
 	}
-	sum := sha256.Sum256(body)
-	bodyHash := hex.EncodeToString(sum[:])
-	if h := r.Header.Get("X-Amz-Content-Sha256"); h != "" && h != bodyHash {
-		return Identity{}, errSignature
+	bodyHash, refusal := payload(r, body)
+	if refusal != nil {
+		return Identity{}, refusal
 	}
 
 	// An unknown key costs the same work as a known one.
 	key, known := v.keys[s.keyID]
 	stamp := at.UTC().Format(stampLayout)
 	given, hexErr := hex.DecodeString(c.signature)
-	match := v.matches(r, func() string { return canonicalRequest(r, query, c, signed, bodyHash) }, key.Secret, s, stamp, given)
+	match := v.matches(r.Host, func(host string) string { return canonicalRequest(r, host, query, c, signed, bodyHash) }, key.Secret, s, stamp, given)
 	switch {
 	case !known:
 		return Identity{}, errClient
@@ -139,27 +152,48 @@ func (v *SigV4) verify(r *http.Request, body []byte, service string) (Identity, 
 		return Identity{}, errSignature
 	case subtle.ConstantTimeCompare([]byte(key.SessionToken), []byte(c.token)) != 1:
 		return Identity{}, errClient
+	case key.Region != "" && key.Region != s.region:
+		return Identity{}, errRegion
 	}
-	return Identity{AccessKeyID: key.ID}, nil
+	id := Identity{AccessKeyID: key.ID, Name: key.Name, Account: key.Account}
+	if id.Name == "" {
+		id.Name = key.ID
+	}
+	return id, nil
+}
+
+// payload returns what stands for the body in what is signed.
+func payload(r *http.Request, body []byte) (string, *Error) {
+	const unsigned = "UNSIGNED-PAYLOAD"
+	sum := sha256.Sum256(body)
+	hash := hex.EncodeToString(sum[:])
+	switch given := r.Header.Values("X-Amz-Content-Sha256"); {
+	case len(given) == 0 || len(given) == 1 && given[0] == hash:
+		return hash, nil
+	case len(given) == 1 && given[0] == unsigned && r.TLS != nil:
+		return unsigned, nil
+	case len(given) == 1 && given[0] == unsigned:
+		return "", &Error{CodeInvalidSignature, "'x-amz-content-sha256' may be 'UNSIGNED-PAYLOAD' over TLS only; it must be the hash of the body."}
+	case len(given) == 1 && strings.HasPrefix(given[0], "STREAMING-"):
+		return "", &Error{CodeInvalidSignature, "'x-amz-content-sha256' must be the hash of the body; signed chunks such as '" + given[0] + "' are for S3 only."}
+	}
+	return "", errSignature
 }
 
 // matches tries the Host of the request and then the other names of this
 // daemon.
-func (v *SigV4) matches(r *http.Request, canonical func() string, secret string, s scope, stamp string, given []byte) bool {
+func (v *SigV4) matches(host string, canonical func(host string) string, secret string, s scope, stamp string, given []byte) bool {
 	key := signingKey(secret, s)
 	try := func(request string) bool {
 		sum := sha256.Sum256([]byte(request))
 		toSign := algorithm + "\n" + stamp + "\n" + s.date + "/" + s.region + "/" + s.service + "/" + terminator + "\n" + hex.EncodeToString(sum[:])
 		return hmac.Equal(mac(key, toSign), given)
 	}
-	if try(canonical()) {
+	if try(canonical(host)) {
 		return true
 	}
-	host := r.Host
-	defer func() { r.Host = host }()
-	for _, h := range v.hosts {
-		r.Host = h
-		if try(canonical()) {
+	for _, name := range v.hosts {
+		if name != host && try(canonical(name)) {
 			return true
 		}
 	}
@@ -181,7 +215,7 @@ func mac(key []byte, text string) []byte {
 
 func (v *SigV4) checkScope(s scope, service string) *Error {
 	if s.region == "" || len(v.regions) > 0 && !slices.Contains(v.regions, s.region) {
-		return &Error{CodeInvalidSignature, "Credential should be scoped to a valid region."}
+		return errRegion
 	}
 	if s.service != service {
 		return &Error{CodeInvalidSignature, "Credential should be scoped to correct service: '" + service + "'."}
@@ -221,7 +255,9 @@ func (v *SigV4) checkTime(c claim, s scope) (time.Time, *Error) {
 
 // signedHeaders takes the list of signed headers apart and demands the ones
 // without which a signature could be carried over to another request: host,
-// the date, the content type, and every x-amz-* header there is.
+// the date, and every x-amz-* header there is, among them the operation. The
+// content type is not among them: the SDK for PHP does not sign it, and a body
+// that is read as another format is none.
 func signedHeaders(r *http.Request, c claim) ([]string, *Error) {
 	names := strings.Split(c.signedHeaders, ";")
 	need := func(name string) *Error {
@@ -235,7 +271,7 @@ func signedHeaders(r *http.Request, c claim) ([]string, *Error) {
 	}
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		if strings.HasPrefix(lower, "x-amz-") || lower == "content-type" {
+		if strings.HasPrefix(lower, "x-amz-") {
 			if err := need(lower); err != nil {
 				return nil, err
 			}

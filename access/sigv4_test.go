@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -225,7 +226,7 @@ func TestTampered(t *testing.T) {
 		{"signed headers", replace("Authorization", "SignedHeaders=content-length;", "SignedHeaders="), mismatch},
 		{"key", replace("Authorization", "AKID1", "AKID2"), mismatch},
 		{"added x-amz header", func(r *http.Request) { r.Header.Set("X-Amz-New", "1") }, unsigned("x-amz-new")},
-		{"content type not signed", replace("Authorization", "content-type;", ""), unsigned("content-type")},
+		{"content type dropped from the list", replace("Authorization", "content-type;", ""), mismatch},
 		{"target not signed", replace("Authorization", ";x-amz-target", ""), unsigned("x-amz-target")},
 		{"date not signed", replace("Authorization", ";x-amz-date", ""), unsigned("x-amz-date")},
 		{
@@ -252,6 +253,14 @@ func TestTampered(t *testing.T) {
 		},
 		{"algorithm", replace("Authorization", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1"), "IncompleteSignatureException: Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'."},
 		{"no authorization", func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationTokenException: Missing Authentication Token"},
+		{
+			"authorization twice", func(r *http.Request) { r.Header.Add("Authorization", "Basic eDp5") },
+			"IncompleteSignatureException: Authorization header must be there once, not 2 times.",
+		},
+		{"query that cannot be read", func(r *http.Request) { r.URL.RawQuery = "a=%zz" }, mismatch},
+		{"query with a semicolon", func(r *http.Request) { r.URL.RawQuery = "a=1;b=2" }, mismatch},
+		{"session token added", func(r *http.Request) { r.Header.Set("X-Amz-Security-Token", "t") }, unsigned("x-amz-security-token")},
+		{"target twice", func(r *http.Request) { r.Header.Add("X-Amz-Target", "Kinesis_20131202.DeleteStream") }, mismatch},
 		{"basic authorization", func(r *http.Request) { r.SetBasicAuth("AKID1", "one") }, "MissingAuthenticationTokenException: Missing Authentication Token"},
 		{
 			"header and query", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256" },
@@ -311,16 +320,44 @@ func TestSeparators(t *testing.T) {
 	}
 }
 
-func TestUnsignedPayloadIsRefused(t *testing.T) {
+// TestPayloadHash: the hash of the body that a request names is compared with
+// the body. Over TLS the body may be left out of the signature.
+func TestPayloadHash(t *testing.T) {
 	v := verifier(t, access.SigV4Options{})
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://h/", nil)
-	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-	s := standard()
-	if err := v4.NewSigner().SignHTTP(t.Context(), s.key, r, "UNSIGNED-PAYLOAD", s.name, s.region, s.at); err != nil {
-		t.Fatal(err)
-	}
-	if got := outcome(v, r, body); got != mismatch {
-		t.Errorf("got %s", got)
+	secure := new(tls.ConnectionState)
+	for _, tt := range []struct {
+		name, given, body string
+		tls               *tls.ConnectionState
+		want              string
+	}{
+		{"real", hash(body), body, nil, "AKID1"},
+		{"real, over TLS", hash(body), body, secure, "AKID1"},
+		{"of another body", hash("other"), body, nil, mismatch},
+		{"of another body, over TLS", hash("other"), body, secure, mismatch},
+		{"capitals", strings.ToUpper(hash(body)), body, nil, mismatch},
+		{"unsigned, over TLS", "UNSIGNED-PAYLOAD", "anything", secure, "AKID1"},
+		{
+			"unsigned, in plain HTTP", "UNSIGNED-PAYLOAD", body, nil,
+			"InvalidSignatureException: 'x-amz-content-sha256' may be 'UNSIGNED-PAYLOAD' over TLS only; it must be the hash of the body.",
+		},
+		{
+			"chunks of S3", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", body, secure,
+			"InvalidSignatureException: 'x-amz-content-sha256' must be the hash of the body; signed chunks such as 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD' are for S3 only.",
+		},
+		{"nonsense", "none", body, secure, mismatch},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://h/", nil)
+			r.TLS = tt.tls
+			r.Header.Set("X-Amz-Content-Sha256", tt.given)
+			s := standard()
+			if err := v4.NewSigner().SignHTTP(t.Context(), s.key, r, tt.given, s.name, s.region, s.at); err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(v, r, tt.body); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -365,6 +402,31 @@ func TestPresigned(t *testing.T) {
 			"algorithm", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Algorithm", "none") }) },
 			"IncompleteSignatureException: Unsupported AWS 'algorithm': 'none'.",
 		},
+		{"session token that is none", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Security-Token", "t") }) }, mismatch},
+		{"old", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Date", "20180920T174101Z") }) },
+			"InvalidSignatureException: Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)"},
+		{"date of the wrong form", func(r *http.Request) {
+			edit(r, func(q url.Values) { q.Set("X-Amz-Date", now.Format(http.TimeFormat)) })
+		}, "IncompleteSignatureException: Date must be in ISO-8601 'basic format'. Got 'Thu, 20 Sep 2018 17:50:04 GMT'. See http://en.wikipedia.org/wiki/ISO_8601"},
+		{
+			"other service", func(r *http.Request) {
+				edit(r, func(q url.Values) { q.Set("X-Amz-Credential", "AKID1/20180920/eu-west-1/firehose/aws4_request") })
+			},
+			"InvalidSignatureException: Credential should be scoped to correct service: 'kinesis'.",
+		},
+		{
+			"host not signed", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-SignedHeaders", "content-type") }) },
+			"InvalidSignatureException: 'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
+		},
+		{
+			"header too", func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 x") },
+			"InvalidSignatureException: Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
+		},
+		{"nothing but the algorithm", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=" },
+			"IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-Algorithm'. " +
+				"AWS query-string parameters must include 'X-Amz-Credential'. AWS query-string parameters must include 'X-Amz-Signature'. " +
+				"AWS query-string parameters must include 'X-Amz-SignedHeaders'. AWS query-string parameters must include 'X-Amz-Date'. " +
+				"Re-examine the query-string parameters."},
 		{"incomplete", func(r *http.Request) {
 			edit(r, func(q url.Values) { q.Del("X-Amz-SignedHeaders"); q.Del("X-Amz-Date") })
 		}, "IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-SignedHeaders'. " +
@@ -381,7 +443,7 @@ func TestPresigned(t *testing.T) {
 }
 
 func TestOtherHosts(t *testing.T) {
-	v := verifier(t, access.SigV4Options{Hosts: []string{"kinesis.example.org"}})
+	v := verifier(t, access.SigV4Options{Hosts: []string{"kinesis.example.org:8443", "kinesis.example.org"}})
 	s := standard()
 	s.url = "http://kinesis.example.org/"
 	r := signed(t, s)
@@ -394,6 +456,50 @@ func TestOtherHosts(t *testing.T) {
 	}
 	if got := outcome(verifier(t, access.SigV4Options{}), r, body); got != mismatch {
 		t.Errorf("without the name: got %s", got)
+	}
+	s.url = "http://other.example.org/"
+	if r = signed(t, s); outcome(v, r, body) != "AKID1" {
+		t.Error("the host that the request arrived with is not taken beside the names")
+	}
+	r.Host = "10.0.0.1:4573"
+	if got := outcome(v, r, body); got != mismatch {
+		t.Errorf("a host that is no name of ours: got %s", got)
+	}
+}
+
+// TestIdentity: who a key is comes with the request, and a key with a region is
+// good for it alone.
+func TestIdentity(t *testing.T) {
+	v := verifier(t, access.SigV4Options{Keys: []access.Key{
+		{ID: "OLD", Secret: "one", Name: "billing", Account: "111122223333", Region: "eu-west-1"},
+		{ID: "NEW", Secret: "two", Name: "billing", Account: "111122223333", Region: "eu-west-1"}, // the rotation
+		{ID: "PLAIN", Secret: "three"},
+	}})
+	call := func(id, secret, region string) (access.Identity, error) {
+		s := standard()
+		s.key, s.region = aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, region
+		return v.Verify(signed(t, s), []byte(body), "kinesis")
+	}
+	for _, tt := range []struct {
+		id, secret, region string
+		want               access.Identity
+		err                string
+	}{
+		{"OLD", "one", "eu-west-1", access.Identity{AccessKeyID: "OLD", Name: "billing", Account: "111122223333"}, ""},
+		{"NEW", "two", "eu-west-1", access.Identity{AccessKeyID: "NEW", Name: "billing", Account: "111122223333"}, ""},
+		{"PLAIN", "three", "us-east-1", access.Identity{AccessKeyID: "PLAIN", Name: "PLAIN"}, ""},
+		{"NEW", "two", "us-east-1", access.Identity{}, "InvalidSignatureException: Credential should be scoped to a valid region."},
+		// Whoever has not the secret does not learn the region of a key.
+		{"NEW", "one", "us-east-1", access.Identity{}, mismatch},
+	} {
+		got, err := call(tt.id, tt.secret, tt.region)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if got != tt.want || text != tt.err {
+			t.Errorf("%s in %s: got %+v, %s; want %+v, %s", tt.id, tt.region, got, text, tt.want, tt.err)
+		}
 	}
 }
 
@@ -425,6 +531,13 @@ func TestBadKeys(t *testing.T) {
 	}
 }
 
+func TestTooManyHosts(t *testing.T) {
+	_, err := access.NewSigV4(access.SigV4Options{Keys: []access.Key{{ID: "A", Secret: "s"}}, Hosts: make([]string, access.MaxHosts+1)})
+	if err == nil || err.Error() != "33 names of hosts are more than 32" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestSecretsDoNotPrint(t *testing.T) {
 	k := access.Key{ID: "AKID1", Secret: "hush", SessionToken: "hush too"}
 	var b bytes.Buffer
@@ -443,23 +556,74 @@ func TestAnyone(t *testing.T) {
 	}
 }
 
-// FuzzAuthorization feeds the header and query parsers; nothing may pass or
-// panic.
-func FuzzAuthorization(f *testing.F) {
+// refuse demands that nothing of a forged request passes or panics.
+func refuse(t *testing.T, v access.Verifier, r *http.Request) {
+	t.Helper()
+	id, err := v.Verify(r, []byte("{}"), "kinesis")
+	var refused *access.Error
+	if err == nil || !errors.As(err, &refused) || id != (access.Identity{}) {
+		t.Fatalf("got %v, %v", id, err)
+	}
+}
+
+func FuzzAuthorizationHeader(f *testing.F) {
 	v := verifier(f, access.SigV4Options{})
 	r := signed(f, standard())
-	f.Add(r.Header.Get("Authorization"), r.Header.Get("X-Amz-Date"), "")
-	f.Add("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request,SignedHeaders=;;host;,Signature=", "20180920T175004Z", "X-Amz-Algorithm=1")
-	f.Add("", "", "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID1/20180920/r/kinesis/aws4_request&X-Amz-Signature=00&X-Amz-SignedHeaders=host&X-Amz-Date=20180920T175004Z")
-	f.Fuzz(func(t *testing.T, authorization, date, query string) {
+	f.Add(r.Header.Get("Authorization"), r.Header.Get("X-Amz-Date"), "", "")
+	f.Add("AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request,SignedHeaders=;;host;,Signature=", "20180920T175004Z", "token", hash("{}"))
+	f.Add("AWS4-HMAC-SHA256 Credential=AKID1/20180920/r/kinesis/aws4_request SignedHeaders=host;x-amz-date Signature=00", "20180920T175004Z", "", "UNSIGNED-PAYLOAD")
+	f.Fuzz(func(t *testing.T, authorization, date, token, payload string) {
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", nil)
-		r.Header["Authorization"] = []string{authorization}
-		r.Header["X-Amz-Date"] = []string{date}
+		r.TLS = new(tls.ConnectionState)
+		for name, value := range map[string]string{
+			"Authorization": authorization, "X-Amz-Date": date, "X-Amz-Security-Token": token, "X-Amz-Content-Sha256": payload,
+		} {
+			if value != "" {
+				r.Header[name] = []string{value}
+			}
+		}
+		refuse(t, v, r)
+	})
+}
+
+func FuzzPresignedQuery(f *testing.F) {
+	v := verifier(f, access.SigV4Options{Hosts: []string{"other"}})
+	f.Add("X-Amz-Algorithm=1")
+	f.Add("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID1/20180920/r/kinesis/aws4_request&X-Amz-Signature=00&X-Amz-SignedHeaders=host&X-Amz-Date=20180920T175004Z")
+	f.Add("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Algorithm=x&x=%zz;&&=&X-Amz-SignedHeaders=host;;")
+	f.Fuzz(func(t *testing.T, query string) {
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", nil)
 		r.URL.RawQuery = query
-		id, err := v.Verify(r, []byte("{}"), "kinesis")
-		var refused *access.Error
-		if err == nil || !errors.As(err, &refused) || id != (access.Identity{}) {
-			t.Fatalf("got %v, %v", id, err)
+		refuse(t, v, r)
+	})
+}
+
+// FuzzSignedBySDK: what the SDK signs is good, whatever stands in the path, the
+// query and a header; and not good any more when one of them changes.
+func FuzzSignedBySDK(f *testing.F) {
+	v := verifier(f, access.SigV4Options{})
+	f.Add("/", "a", "b", "c")
+	f.Add("/a b/%2F/\u00e9", "x+y", "1 2&3=4;5", "  two   spaces\t here ")
+	f.Add("//..//a", "", "\x00\xff", "")
+	f.Add("/~-._", "X-Amz-Credential", "%zz", "a,b , c")
+	f.Fuzz(func(t *testing.T, path, name, value, header string) {
+		u := url.URL{Scheme: "http", Host: "h", Path: "/" + strings.TrimPrefix(path, "/"), RawQuery: url.Values{name: {value}}.Encode()}
+		if _, ok := u.Query()["X-Amz-Algorithm"]; ok || strings.ContainsFunc(header, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+			t.Skip("another form, or no header")
+		}
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", nil)
+		r.URL, r.Host = &u, u.Host
+		r.Header.Set("X-Amz-Meta", header)
+		s := standard()
+		if err := v4.NewSigner().SignHTTP(context.Background(), s.key, r, hash(body), s.name, s.region, s.at); err != nil {
+			t.Skip(err)
+		}
+		if got := outcome(v, r, body); got != "AKID1" {
+			t.Fatalf("%s, header %q: got %s", &u, header, got)
+		}
+		u.RawQuery += "&more=1"
+		if got := outcome(v, r, body); got != mismatch {
+			t.Fatalf("with more in its query: got %s", got)
 		}
 	})
 }

@@ -48,8 +48,7 @@ type MixedOptions struct {
 // gets HTTP/2 that begins with it right after a handshake without ALPN, as
 // SDKs for Java before 2.30 do.
 //
-// http.Request.TLS is nil on such connections; Encrypted tells. The listener
-// is for NewServer.
+// The listener is for NewServer, whose requests have TLS set as ever.
 func NewMixedListener(inner net.Listener, opt MixedOptions) net.Listener {
 	l := &mixedListener{
 		Listener: inner,
@@ -110,6 +109,7 @@ type mixedConn struct {
 
 	begun  atomic.Bool // set after secure
 	secure atomic.Pointer[tls.Conn]
+	state  tls.ConnectionState // not changed once secure is set
 }
 
 // Read decides on the first call what the connection speaks. A handshake that
@@ -139,6 +139,7 @@ func (c *mixedConn) Read(p []byte) (int, error) {
 		_ = c.Conn.Close()
 		return 0, io.EOF
 	}
+	c.state = t.ConnectionState()
 	c.secure.Store(t)
 	c.begun.Store(true)
 	return t.Read(p)
@@ -235,10 +236,15 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Encrypted reports whether a request came over TLS.
-func Encrypted(r *http.Request) bool {
-	m, ok := r.Context().Value(connKey{}).(*mixedConn)
-	return ok && m.secure.Load() != nil || r.TLS != nil
+// tellTLS sets the TLS of requests on mixed connections, which the server could
+// not know of.
+func tellTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m, ok := r.Context().Value(connKey{}).(*mixedConn); ok && m.secure.Load() != nil {
+			r.TLS = &m.state
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // plainRefusal is the answer to plain HTTP where TLS is demanded. SDKs show
@@ -249,7 +255,7 @@ const plainRefusal = `{"__type":"SecureTransportRequiredException","message":"Th
 // 400 and an error that says so, and hands the others on.
 func RequireTLS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if Encrypted(r) {
+		if r.TLS != nil {
 			next.ServeHTTP(w, r)
 			return
 		}
