@@ -106,6 +106,7 @@ func (k *checker) http() {
 	case h.Auth == "none" && len(h.Keys) > 0:
 		k.report("http.auth", "none would ignore http.keys; remove one of the two")
 	}
+	k.hosts(h.Hosts)
 	if h.TLS != nil {
 		k.path("http.tls.cert", h.TLS.Cert)
 		k.path("http.tls.key", h.TLS.Key)
@@ -117,6 +118,27 @@ func (k *checker) http() {
 	case !loopback && h.Auth == "none" && !k.c.Given("http.auth"):
 		k.report("http.listen", "%s can be reached from other machines and there are no keys; give http.keys, or write http.auth: none to serve anyone",
 			k.show("http.listen", h.Listen))
+	}
+}
+
+// maxHosts is that of package access.
+const maxHosts = 32
+
+// hosts checks the other names of the daemon: what stands in a Host header.
+func (k *checker) hosts(hosts []string) {
+	if len(hosts) > maxHosts {
+		k.report("http.hosts", "has %d names; at most %d are possible", len(hosts), maxHosts)
+	}
+	if len(hosts) > 0 && k.c.HTTP.Auth == "none" {
+		k.report("http.hosts", "is for signatures, and without http.keys none is checked; remove it, or give keys")
+	}
+	k.distinct("http.hosts", hosts)
+	for i, h := range hosts {
+		at := pathIndex("http.hosts", i)
+		u, err := url.Parse("//" + h)
+		if err != nil || h == "" || u.Host != h || u.Hostname() == "" || strings.ContainsAny(h, " \t") {
+			k.report(at, "%s is not a host or host:port, as it stands in an address after http://", k.show(at, h))
+		}
 	}
 }
 

@@ -70,8 +70,13 @@ type HTTP struct {
 	// at all. Without keys the daemon serves loopback addresses only, unless this says
 	// none.
 	Auth string `key:"auth" enum:"none|sigv4" otherwise:"sigv4 if there are keys, else none"`
-	// Keys that may sign requests.
+	// Keys that may sign requests. To change a key without an interruption give the new one
+	// beside the old, and remove the old when no client signs with it any more.
 	Keys []Key `key:"keys"`
+	// Other names of the daemon, with a port if clients use one that is not the usual. A
+	// signature covers the host that a client asked for; a proxy that sends another one here
+	// needs it to be listed. At most 32.
+	Hosts []string `key:"hosts"`
 	// Serves TLS on the same port, beside plain HTTP. See docs/guide/tls.md.
 	TLS *TLS `key:"tls"`
 	// Largest request body.
@@ -95,12 +100,19 @@ type TLS struct {
 
 // Key is one access key that clients sign with.
 type Key struct {
-	// Name for logs; the access key itself if there is none.
+	// Name of the caller, for logs and as the user that it is; the access key itself if there
+	// is none. Keys that follow one another share it.
 	Name string `key:"name" match:"^[^\\x00-\\x1f]{1,128}$" shape:"1 to 128 printable characters"`
 	// Public half of the key.
 	AccessKey string `key:"access_key" required:"yes" match:"^[A-Za-z0-9_./+=-]{1,128}$" shape:"1 to 128 letters, digits or _./+=-"`
 	// Secret half of the key.
 	SecretKey Secret `key:"secret_key" required:"yes"`
+	// Token that must come with every request of this key, as with temporary credentials.
+	SessionToken Secret `key:"session_token"`
+	// AWS account of the caller. What it makes belongs to the account_id of the file all the same.
+	Account string `key:"account" otherwise:"the account_id of the file" match:"^[0-9]{12}$" shape:"12 digits"`
+	// The one region that this key may sign for.
+	Region string `key:"region" otherwise:"any" match:"^[a-z0-9-]{1,32}$" shape:"a region name such as us-east-1"`
 }
 
 // Memory bounds what the daemon holds in memory.

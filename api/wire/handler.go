@@ -192,7 +192,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if h.log.Enabled(r.Context(), slog.LevelDebug) {
 		h.log.Debug("request", "id", x.id, "service", x.event.Service, "operation", x.event.Operation,
-			"status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
+			"caller", x.caller, "status", x.event.Status, "code", x.event.Code, "in", x.event.BytesIn, "out", x.event.BytesOut)
 	}
 }
 
@@ -208,6 +208,7 @@ type exchange struct {
 	share   share
 	service *service // once it is known
 	event   Event
+	caller  string // its name, once it is known
 }
 
 func (x *exchange) serve() {
@@ -250,6 +251,8 @@ func (x *exchange) serve() {
 		}
 		return
 	}
+
+	x.caller = caller.Name
 
 	// 10. Types. 11. Constraints.
 	doc := &x.scratch.doc

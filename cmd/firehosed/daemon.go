@@ -329,9 +329,15 @@ func (n *node) verifier() (access.Verifier, error) {
 	}
 	keys := make([]access.Key, len(n.cfg.HTTP.Keys))
 	for i, k := range n.cfg.HTTP.Keys {
-		keys[i] = access.Key{ID: k.AccessKey, Secret: k.SecretKey.Reveal()}
+		keys[i] = access.Key{
+			ID: k.AccessKey, Secret: k.SecretKey.Reveal(), SessionToken: k.SessionToken.Reveal(),
+			Name: k.Name, Account: k.Account, Region: k.Region,
+		}
+		if k.Account == "" {
+			keys[i].Account = n.cfg.AccountID
+		}
 	}
-	v, err := access.NewSigV4(access.SigV4Options{Keys: keys})
+	v, err := access.NewSigV4(access.SigV4Options{Keys: keys, Hosts: n.cfg.HTTP.Hosts})
 	if err != nil {
 		return nil, fmt.Errorf("http.keys: %w", err)
 	}
