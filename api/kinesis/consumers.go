@@ -321,8 +321,18 @@ func (s *Service) deregisterStreamConsumer(ctx context.Context, r *wire.Request,
 	if err != nil {
 		return err
 	}
-	if err := s.writeConsumers(ctx, s.removal(c)...); err != nil {
-		return s.translate(err, target{name: c.stream, label: c.stream})
+	return s.translateDone(s.removeConsumers(ctx, c), target{name: c.stream, label: c.stream})
+}
+
+// removeConsumers makes consumers go, and ends their subscriptions. s.changes
+// is held.
+func (s *Service) removeConsumers(ctx context.Context, gone ...consumer) error {
+	if err := s.writeConsumers(ctx, s.removal(gone...)...); err != nil {
+		return err
+	}
+	for _, c := range gone {
+		arn := s.consumerARN(c)
+		s.subscribed.endConsumer(arn, s.consumerNotFound(arn))
 	}
 	return nil
 }

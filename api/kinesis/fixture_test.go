@@ -78,6 +78,7 @@ func open(t testing.TB, dir string, change func(*kinesis.Options)) *fixture {
 		t.Fatal(err)
 	}
 	f.service = s
+	t.Cleanup(s.EndSubscriptions)
 	verifier, err := access.NewSigV4(access.SigV4Options{Keys: []access.Key{{ID: "AKID", Secret: "secret"}}})
 	if err != nil {
 		t.Fatal(err)

@@ -36,5 +36,17 @@ func (s *Service) consumerOperations() []wire.Operation {
 			wire.Optional("MaxResults", wire.Integer().Between(1, 10_000)),
 			wire.Optional("StreamCreationTimestamp", wire.Timestamp()),
 		)},
+		{Name: "SubscribeToShard", Stream: s.subscribeToShard, Input: wire.Structure(
+			wire.Required("ConsumerARN", consumerARN()),
+			streamID(),
+			wire.Required("ShardId", shardID()),
+			wire.Required("StartingPosition", wire.Structure(
+				wire.Required("Type", wire.Enum(
+					"AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON")),
+				wire.Optional("SequenceNumber", wire.String().Match(sequencePattern)),
+				wire.Optional("Timestamp", wire.Timestamp()),
+			)),
+			wire.Optional("DryRun", wire.Boolean()),
+		)},
 	}
 }

@@ -30,7 +30,11 @@ func (s *Service) getShardIterator(_ context.Context, r *wire.Request, out *wire
 		return s.shardGone(id, t)
 	}
 	it := iterator{stream: t.name, streamID: info.ID, shard: id, created: shard.Created.Unix(), issued: s.clock().UnixMilli()}
-	if err := s.position(in, t, shard, &it); err != nil {
+	from := startingPoint{
+		operation: "GetShardIterator", kind: in.Get("ShardIteratorType").Text(),
+		number: in.Get("StartingSequenceNumber"), at: in.Get("Timestamp"),
+	}
+	if err := s.position(from, t, shard, &it); err != nil {
 		return err
 	}
 	if err := dryRun(in); err != nil {
@@ -46,11 +50,17 @@ func (s *Service) shardGone(id streams.ShardID, t target) error {
 	return wire.Errorf(codeNotFound, "Shard %s in stream %s under account %s does not exist", id, t.label, s.account)
 }
 
+// startingPoint is where a request wants to begin.
+type startingPoint struct {
+	operation  string // for messages
+	kind       string
+	number, at wire.Value // absent or not
+}
+
 // position sets where an iterator begins. LATEST is settled now; the horizon
 // and a time are looked up when they are read, for both move.
-func (s *Service) position(in wire.Value, t target, shard *streams.ShardInfo, it *iterator) error {
-	kind := in.Get("ShardIteratorType").Text()
-	number := in.Get("StartingSequenceNumber")
+func (s *Service) position(from startingPoint, t target, shard *streams.ShardInfo, it *iterator) error {
+	kind, number, at := from.kind, from.number, from.at
 	switch kind {
 	case "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER":
 		if !number.Present() {
@@ -67,7 +77,6 @@ func (s *Service) position(in wire.Value, t target, shard *streams.ShardInfo, it
 	case "LATEST":
 		it.kind, it.seq = streams.At, shard.Next
 	case "AT_TIMESTAMP":
-		at := in.Get("Timestamp")
 		if !at.Present() {
 			return wire.Errorf(codeArgument, "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")
 		}
@@ -77,7 +86,7 @@ func (s *Service) position(in wire.Value, t target, shard *streams.ShardInfo, it
 		}
 		it.kind, it.millis = streams.AtTime, at.Millis()
 	default:
-		seq, err := s.sequence(number.Text(), t, shard)
+		seq, err := s.sequence(from.operation, number.Text(), t, shard)
 		if err != nil {
 			return err
 		}
@@ -96,17 +105,17 @@ const mustSpecify = "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENC
 
 // sequence reads a sequence number as a place of a shard, whether or not a
 // record is there.
-func (s *Service) sequence(text string, t target, shard *streams.ShardInfo) (streams.Sequence, error) {
+func (s *Service) sequence(operation, text string, t target, shard *streams.ShardInfo) (streams.Sequence, error) {
 	n, err := streams.ParseSequenceNumber(text)
 	switch {
 	case err != nil:
-		return 0, wire.Errorf(codeArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid.",
-			text, shard.ID, t.label, s.account)
+		return 0, wire.Errorf(codeArgument, "StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid.",
+			text, operation, shard.ID, t.label, s.account)
 	case n.Shard != shard.ID:
 		return 0, wire.Errorf(codeArgument, "Invalid StartingSequenceNumber. It encodes %s, while it was used in a call to a shard with %s", n.Shard, shard.ID)
 	case n.ShardCreated != shard.Created.Unix():
-		return 0, wire.Errorf(codeArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid "+
-			"because it did not come from this stream.", text, shard.ID, t.label, s.account)
+		return 0, wire.Errorf(codeArgument, "StartingSequenceNumber %s used in %s on shard %s in stream %s under account %s is invalid "+
+			"because it did not come from this stream.", text, operation, shard.ID, t.label, s.account)
 	}
 	return n.Sequence, nil
 }

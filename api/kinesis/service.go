@@ -43,6 +43,10 @@ type Options struct {
 	// Durability of the streams that are made by calls. Empty means
 	// streams.Fsync.
 	Durability streams.Durability
+	// SubscriptionLife is how long a SubscribeToShard lasts, Heartbeat how long
+	// it is silent at most; 0 means 5 minutes and 3 seconds, which is what
+	// clients expect.
+	SubscriptionLife, Heartbeat time.Duration
 	// Clock returns the present time; nil means time.Now.
 	Clock func() time.Time
 	// Logger gets what an operator should know; nil discards.
@@ -64,6 +68,9 @@ type Service struct {
 	log      *slog.Logger
 	batches  sync.Pool     // of *streams.Batch
 	places   atomic.Uint64 // given out by anyPlace
+
+	subscribed      subscriptions
+	life, heartbeat time.Duration // of subscriptions
 
 	// changes is held by all that changes what streams there are, how many
 	// shards they have, and their attributes: what one has checked is still so
@@ -95,11 +102,18 @@ func New(opt Options) (*Service, error) {
 		declared: opt.Declared,
 		limits:   opt.Limits,
 		durable:  opt.Durability,
-		clock:    opt.Clock,
-		log:      opt.Logger,
+		life:     opt.SubscriptionLife, heartbeat: opt.Heartbeat,
+		clock: opt.Clock,
+		log:   opt.Logger,
 	}
 	if s.shards <= 0 {
 		s.shards = DefaultShardLimit
+	}
+	if s.life <= 0 {
+		s.life = DefaultSubscriptionLife
+	}
+	if s.heartbeat <= 0 {
+		s.heartbeat = DefaultHeartbeat
 	}
 	if s.declared == nil {
 		s.declared = func(string) bool { return false }

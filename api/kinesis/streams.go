@@ -108,7 +108,7 @@ func (s *Service) deleteStream(ctx context.Context, r *wire.Request, _ *wire.Enc
 	// What is left over after a crash here belongs to no later stream of the
 	// name: attributes are overwritten by the next creation, consumers carry the
 	// id of this stream.
-	if err := s.writeConsumers(ctx, s.removal(append(live, stale...)...)...); err != nil {
+	if err := s.removeConsumers(ctx, append(live, stale...)...); err != nil {
 		return s.translate(err, t)
 	}
 	return s.translateDone(s.setAttributes(ctx, t.name, nil), t)

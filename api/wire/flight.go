@@ -14,6 +14,17 @@ import (
 type flight struct {
 	bytes *semaphore.Weighted
 	wait  time.Duration
+	// events is the part of bytes that event streams may take, eventBytes in all.
+	events     *semaphore.Weighted
+	eventBytes int64
+}
+
+func newFlight(most int64) *flight {
+	events := max(most/2, 1)
+	return &flight{
+		bytes: semaphore.NewWeighted(most), wait: inFlightWait,
+		events: semaphore.NewWeighted(events), eventBytes: events,
+	}
 }
 
 // share is what one request holds of a flight. It is used by one goroutine.

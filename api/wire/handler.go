@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/firehosed/firehosed/access"
 )
@@ -72,6 +69,7 @@ type Handler struct {
 	log      *slog.Logger
 	flight   *flight
 	scratch  sync.Pool
+	frames   sync.Pool // of *eventFrame
 }
 
 // service is a Service with its operations by name.
@@ -102,12 +100,13 @@ func NewHandler(opt Options) (*Handler, error) {
 		queries:  map[string]*service{},
 		opt:      opt,
 		log:      opt.Logger,
-		flight:   &flight{bytes: semaphore.NewWeighted(opt.MaxBytesInFlight), wait: inFlightWait},
+		flight:   newFlight(opt.MaxBytesInFlight),
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
 	h.scratch.New = func() any { return new(scratch) }
+	h.frames.New = func() any { return new(eventFrame) }
 	for i := range opt.Services {
 		s := &service{Service: opt.Services[i], operations: map[string]*Operation{}}
 		if err := s.validate(); err != nil {
@@ -176,9 +175,8 @@ func (h *Handler) recycle(s *scratch) {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	s := h.scratch.Get().(*scratch)
 	x := &exchange{
-		h: h, w: w, r: r, scratch: s,
+		h: h, w: w, r: r, scratch: h.scratch.Get().(*scratch),
 		control: http.NewResponseController(w),
 		id:      newRequestID(),
 		share:   share{flight: h.flight},
@@ -186,7 +184,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.share.release()
 	x.serve()
 	x.event.Duration = time.Since(start)
-	h.recycle(s)
+	if x.scratch != nil {
+		h.recycle(x.scratch)
+	}
 	if h.opt.Observe != nil {
 		h.opt.Observe(x.event)
 	}
@@ -202,7 +202,7 @@ type exchange struct {
 	h       *Handler
 	w       http.ResponseWriter
 	r       *http.Request
-	scratch *scratch
+	scratch *scratch // nil while events are streamed
 	control *http.ResponseController
 	id      string
 	share   share
@@ -239,15 +239,20 @@ func (x *exchange) serve() {
 		return
 	}
 
+	answer := format
+	if op.Stream != nil {
+		answer = JSON // also for a client that asks in CBOR
+	}
+
 	// 8., 9. Who asks. The signature covers the body as it was sent, so this
 	// comes before anything is decoded in place.
 	caller, err := x.h.opt.Access.Verify(x.r, body, svc.SigningName)
 	if err != nil {
 		var refused *access.Error
 		if errors.As(err, &refused) {
-			x.fail(format, Errorf(refused.Code, "%s", refused.Message))
+			x.fail(answer, Errorf(refused.Code, "%s", refused.Message))
 		} else {
-			x.fail(format, Internal(err))
+			x.fail(answer, Internal(err))
 		}
 		return
 	}
@@ -257,12 +262,12 @@ func (x *exchange) serve() {
 	// 10. Types. 11. Constraints.
 	doc := &x.scratch.doc
 	if refusal := x.fit(op.Input, format); refusal != nil {
-		x.fail(format, refusal)
+		x.fail(answer, refusal)
 		return
 	}
 	waived, refusal := doc.check(op.Input, svc.HideValues)
 	if refusal != nil {
-		x.fail(format, refusal)
+		x.fail(answer, refusal)
 		return
 	}
 
@@ -274,11 +279,15 @@ func (x *exchange) serve() {
 	if waived {
 		req.complete = func() error { return doc.checkComplete(op.Input, svc.HideValues) }
 	}
+	if op.Stream != nil {
+		x.stream(op, req)
+		return
+	}
 	out := NewEncoder(format, x.scratch.out[:0])
 	err = x.call(op, req, out)
 	x.scratch.out = out.buf
 	if err != nil {
-		x.fail(format, asError(err))
+		x.fail(answer, asError(err))
 		return
 	}
 	switch format {
@@ -302,12 +311,7 @@ func (x *exchange) fit(input *Shape, format Format) *Error {
 // call runs the operation. A panic in it is this side's failure and ends the
 // request only.
 func (x *exchange) call(op *Operation, req *Request, out *Encoder) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			x.h.log.Error("operation panicked", "id", x.id, "operation", op.Name, "panic", p, "stack", string(debug.Stack()))
-			err = Internal(fmt.Errorf("panic in %s", op.Name))
-		}
-	}()
+	defer x.recovered(op, &err)
 	return op.Handle(x.r.Context(), req, out)
 }
 

@@ -48,7 +48,17 @@ type Operation struct {
 	// before an error is discarded. An error that is no *Error becomes a status
 	// 500 and is logged.
 	Handle func(ctx context.Context, r *Request, out *Encoder) error
+	// Stream, instead of Handle, answers with a stream of events. It checks the
+	// request, which is gone when it has returned, and returns what then writes
+	// the events. An error is answered as by Handle, in JSON. ctx ends with the
+	// response, or when its client leaves.
+	Stream func(ctx context.Context, r *Request) (StreamFunc, error)
 }
+
+// StreamFunc writes the events of one response. It is called once for each
+// Stream that gave one, also when the client has gone. The response ends with
+// it: cleanly, or with an exception that tells its error.
+type StreamFunc func(out *EventWriter) error
 
 // Request is one call of an operation. It and its values belong to the call
 // and are not to be kept.
@@ -96,7 +106,7 @@ func (s *Service) validate() error {
 	}
 	seen := make(map[string]bool, len(s.Operations))
 	for _, op := range s.Operations {
-		if op.Name == "" || op.Handle == nil || op.Input == nil || op.Input.kind != kindStructure {
+		if op.Name == "" || (op.Handle == nil) == (op.Stream == nil) || op.Input == nil || op.Input.kind != kindStructure {
 			return fmt.Errorf("service %s: operation %q lacks its name, input or handler", s.Target, op.Name)
 		}
 		if seen[op.Name] {

@@ -396,6 +396,7 @@ func (n *node) serve(ctx context.Context, handler http.Handler) error {
 	n.log.Info("stopping", "reason", context.Cause(ctx).Error(), "grace", time.Duration(n.cfg.ShutdownGrace))
 	stop, done := context.WithTimeout(context.WithoutCancel(ctx), n.grace())
 	defer done()
+	n.kinesis.EndSubscriptions() // the one kind of response that would not end by itself
 	if err := server.Shutdown(stop); err != nil {
 		_ = server.Close() // the requests that are left are cut off, unacknowledged
 	}
