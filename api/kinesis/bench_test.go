@@ -100,3 +100,30 @@ func (d *discard) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 func (d *discard) WriteHeader(status int) { d.status = status }
+
+// BenchmarkSubscribeToShard reads 10,000 records of 1 KiB to the end of a
+// closed shard: everything but the network.
+func BenchmarkSubscribeToShard(b *testing.B) {
+	f := setup(b)
+	f.create("s", 1)
+	const records = 10_000
+	one := `{"Data":"` + strings.Repeat("QUJD", 341) + `","PartitionKey":"key"}`
+	for range records / 500 {
+		f.ok("PutRecords", `{"StreamName":"s","Records":[`+strings.Repeat(one+",", 499)+one+`]}`)
+	}
+	f.ok("SplitShard", `{"StreamName":"s","ShardToSplit":"0","NewStartingHashKey":"7"}`)
+	body := from(f.register("s", "app"), horizon)
+	b.ReportAllocs()
+	b.SetBytes(records * 1023)
+	for b.Loop() {
+		f.clock.advance(5 * time.Second)
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", jsonType)
+		r.Header.Set("X-Amz-Target", "Kinesis_20131202.SubscribeToShard")
+		w := &discard{header: http.Header{}}
+		f.handler.ServeHTTP(w, r)
+		if w.bytes < records*1364 {
+			b.Fatalf("%d bytes", w.bytes)
+		}
+	}
+}

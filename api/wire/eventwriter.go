@@ -10,11 +10,6 @@ import (
 	"time"
 )
 
-// eventPatience is how long a client may take to let an event in before it is
-// given up. A client that works on what it has may hold its stream up for a
-// while; one that is gone without a word must not hold memory for ever.
-const eventPatience = 2 * time.Minute
-
 // slowEvent is the time after which a client counts as slow.
 const slowEvent = time.Second
 
@@ -135,8 +130,8 @@ func (w *EventWriter) extend(now time.Time, n int) {
 	least := w.x.deadline(now, int64(n))
 	if w.ending != nil && w.ending.Err() != nil {
 		w.setDeadline(least)
-	} else if least = least.Add(eventPatience / 2); w.deadline.Before(least) {
-		w.setDeadline(least.Add(eventPatience / 2))
+	} else if patience := w.x.h.opt.EventTimeout; w.deadline.Before(least.Add(patience)) {
+		w.setDeadline(least.Add(patience + patience/2))
 	}
 }
 

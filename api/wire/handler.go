@@ -19,6 +19,7 @@ const (
 	DefaultMaxBytesInFlight = 64 << 20
 	DefaultBodyTimeout      = 10 * time.Second
 	DefaultMinBytesPerSec   = 64 << 10
+	DefaultEventTimeout     = 2 * time.Minute
 )
 
 // inFlightWait is how long a request waits for room before it is sent away;
@@ -42,6 +43,12 @@ type Options struct {
 	// MinBytesPerSec is the rate, in bytes per second, below which the transfer
 	// of a body is given up after BodyTimeout; 0 means 64 KiB.
 	MinBytesPerSec int64
+	// EventTimeout is the time, besides that of a body, that a client may leave its
+	// event stream unread, before it is given up within half as much again; 0
+	// means 2 minutes. A client that
+	// works on what it has may hold its stream up for a while, but one that is gone
+	// without a word must not hold memory for ever.
+	EventTimeout time.Duration
 	// Logger gets failures of this side (error), overload (warn) and every
 	// request (debug); nil discards. Contents of requests are never logged.
 	Logger *slog.Logger
@@ -92,6 +99,7 @@ func NewHandler(opt Options) (*Handler, error) {
 	defaultTo(&opt.MaxBytesInFlight, DefaultMaxBytesInFlight)
 	defaultTo(&opt.MinBytesPerSec, DefaultMinBytesPerSec)
 	defaultTo(&opt.BodyTimeout, DefaultBodyTimeout)
+	defaultTo(&opt.EventTimeout, DefaultEventTimeout)
 	if opt.MaxBytesInFlight < opt.MaxBodyBytes {
 		return nil, fmt.Errorf("bytes in flight: %d are less than one body of %d", opt.MaxBytesInFlight, opt.MaxBodyBytes)
 	}
