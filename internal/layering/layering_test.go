@@ -69,6 +69,7 @@ var table = []row{
 
 	{room: "streams", deny: []string{"net/http", "encoding/json"}, knows: "shards, sequence numbers, time and durability, not HTTP, YAML or the content of records"},
 	{room: "streams/limits", rooms: []string{"streams"}, deny: []string{"net/http", "encoding/json", "os"}, knows: "rates of shards, not HTTP, not files"},
+	{room: "streams/aggregate", rooms: []string{"streams"}, deny: []string{"net/http", "encoding/json", "os"}, knows: "the aggregation format of the producer library and hash ranges, not who reads"},
 	{room: "streams/wal", rooms: []string{"streams"}, modules: []string{"github.com/klauspost/compress"}, deny: []string{"net/http"}, knows: "bytes, files, fdatasync and checksums, not who writes or reads"},
 	{room: "streams/wal/*", rooms: []string{"streams", "streams/wal"}, deny: []string{"net/http"}, knows: "bytes, files, fdatasync and checksums, not who writes or reads"},
 	{room: "internal/*", deny: []string{"net/http"}, knows: "one small thing of no room"},
