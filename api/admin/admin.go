@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // Reason is one thing that keeps the daemon from being ready.
@@ -48,6 +50,36 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch r.URL.Path {
+	case "/health/live", "/health/ready", "/metrics":
+		h.timed(w, r)
+	default:
+		h.opt.Wire.ServeHTTP(w, r)
+	}
+}
+
+// answerTimeout is the time a client has to take an answer, and to end a body
+// that nobody asked it for: the server reads on in that after the answer.
+const answerTimeout = 10 * time.Second
+
+// timed answers so that a client that does not take its answer, or does not end
+// its request, does not hold its connection for ever.
+func (h *handler) timed(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	until := time.Now().Add(answerTimeout)
+	if r.ContentLength != 0 {
+		_ = control.SetReadDeadline(until)
+	}
+	limited := control.SetWriteDeadline(until) == nil
+	h.own(w, r)
+	if limited {
+		_ = control.Flush()
+		_ = control.SetWriteDeadline(time.Time{}) // the connection may serve others next
+	}
+}
+
+// own answers one of the three paths.
+func (h *handler) own(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
 	case "/health/live":
 		answer(w, http.StatusOK, health{Status: "live"})
 	case "/health/ready":
@@ -62,8 +94,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		h.opt.Metrics.ServeHTTP(w, r)
-	default:
-		h.opt.Wire.ServeHTTP(w, r)
 	}
 }
 
@@ -80,6 +110,8 @@ func answer(w http.ResponseWriter, status int, body health) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	b = append(b, '\n')
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b)
 }

@@ -2,13 +2,90 @@ package admin_test
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/firehosed/firehosed/api/admin"
+	"github.com/firehosed/firehosed/api/wire"
 )
+
+// pipes is a listener of one connection at a time.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipes) Close() error   { close(l.done); return nil }
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestSlowClients: who does not end a request or take an answer loses the
+// connection, and the time of one request is not held against the next.
+func TestSlowClients(t *testing.T) {
+	for _, tt := range []struct {
+		name, send string
+		take       bool // reads the answer
+		after      time.Duration
+		want       string
+	}{
+		{"no body", "GET /health/live HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n", true, 10 * time.Second, `{"status":"live"}`},
+		{"no end of chunks", "GET /metrics HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", true, 10 * time.Second, "firehosed_up"},
+		{"no reader", "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n", false, 10 * time.Second, ""},
+		{"nothing more to ask", "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n", true, 120 * time.Second, "firehosed_up"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, err := admin.New(admin.Options{
+					Wire: http.NotFoundHandler(),
+					Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						_, _ = io.WriteString(w, strings.Repeat("firehosed_up 1\n", 10_000))
+					}),
+					Ready: func() []admin.Reason { return nil },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+				srv := wire.NewServer(h, nil)
+				done := make(chan error, 1)
+				go func() { done <- srv.Serve(l) }()
+				defer func() {
+					_ = srv.Close()
+					<-done
+				}()
+				client, server := net.Pipe()
+				defer client.Close()
+				l.conns <- server
+				start := time.Now()
+				if _, err := io.WriteString(client, tt.send); err != nil {
+					t.Fatal(err)
+				}
+				if !tt.take {
+					time.Sleep(tt.after + time.Second)
+				}
+				got, _ := io.ReadAll(client)
+				if !strings.Contains(string(got), tt.want) || tt.want == "" && len(got) > 0 {
+					t.Errorf("got %d bytes: %.200q", len(got), got)
+				}
+				if took := time.Since(start); took < tt.after || took > tt.after+2*time.Second {
+					t.Errorf("closed after %v, want %v", took, tt.after)
+				}
+			})
+		})
+	}
+}
 
 func TestPaths(t *testing.T) {
 	var reasons []admin.Reason

@@ -118,8 +118,9 @@ const (
 )
 
 // readBody reads the body into the scratch. A refusal is for sending with the
-// connection closed after it.
-func (x *exchange) readBody() ([]byte, *Error) {
+// connection closed after it; the deadline stays then, since the server goes on
+// to read what is left of a small body after the answer.
+func (x *exchange) readBody() (body []byte, refusal *Error) {
 	limit := x.h.opt.MaxBodyBytes
 	length := x.r.ContentLength
 	if length == 0 {
@@ -127,7 +128,11 @@ func (x *exchange) readBody() ([]byte, *Error) {
 	}
 	start := time.Now()
 	_ = x.control.SetReadDeadline(x.deadline(start, 0))
-	defer func() { _ = x.control.SetReadDeadline(time.Time{}) }()
+	defer func() {
+		if refusal == nil {
+			_ = x.control.SetReadDeadline(time.Time{})
+		}
+	}()
 	if length > limit {
 		return nil, x.tooLarge(start)
 	}

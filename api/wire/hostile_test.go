@@ -85,11 +85,15 @@ const timedOut = `{"__type":"RequestTimeoutException","message":"The body did no
 func TestSlowBody(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		send  func(c net.Conn) // after the head of a body of 10 MiB
+		size  int              // of the body that is announced
+		send  func(c net.Conn) // after the head
 		after time.Duration    // of the answer, from the head on
 	}{
-		{"nothing", func(net.Conn) {}, 10 * time.Second},
-		{"a byte a second", func(c net.Conn) {
+		{"nothing", 10 << 20, func(net.Conn) {}, 10 * time.Second},
+		// What is left of a small body the server would read after the answer.
+		{"nothing of a small one", 100, func(net.Conn) {}, 10 * time.Second},
+		{"half of a small one", 100, func(c net.Conn) { _, _ = io.WriteString(c, strings.Repeat(" ", 50)) }, 10 * time.Second},
+		{"a byte a second", 10 << 20, func(c net.Conn) {
 			for {
 				if _, err := c.Write([]byte(" ")); err != nil {
 					return
@@ -97,7 +101,7 @@ func TestSlowBody(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}, 10 * time.Second},
-		{"a megabyte, then nothing", func(c net.Conn) {
+		{"a megabyte, then nothing", 10 << 20, func(c net.Conn) {
 			_, _ = c.Write(bytes.Repeat([]byte(" "), 1<<20))
 		}, 26 * time.Second}, // 10 s and 64 KiB a second
 	} {
@@ -107,7 +111,7 @@ func TestSlowBody(t *testing.T) {
 				c := l.dial()
 				defer c.Close()
 				start := time.Now()
-				if _, err := io.WriteString(c, head(10<<20)); err != nil {
+				if _, err := io.WriteString(c, head(tt.size)); err != nil {
 					t.Fatal(err)
 				}
 				var sender sync.WaitGroup
