@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -435,6 +436,37 @@ func TestResourcePolicies(t *testing.T) {
 		[3]string{"DeleteResourcePolicy", on(""), ""},
 		[3]string{"GetResourcePolicy", on(""), `{"Policy":"{}"}`},
 	)
+}
+
+// TestChangesAtOnce: changes of the same stream by many clients are all kept.
+func TestChangesAtOnce(t *testing.T) {
+	f := setup(t)
+	f.create("s", 1)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			status, got := f.raw("AddTagsToStream", jsonType, fmt.Sprintf(`{"StreamName":"s","Tags":{"t%02d":"v"}}`, i))
+			if status != 200 {
+				t.Errorf("%d: %d %s", i, status, got)
+			}
+		})
+		wg.Go(func() {
+			name := []string{"IncomingBytes", "OutgoingBytes", "IncomingRecords", "OutgoingRecords"}[i%4]
+			status, got := f.raw("EnableEnhancedMonitoring", jsonType, `{"StreamName":"s","ShardLevelMetrics":["`+name+`"]}`)
+			if status != 200 {
+				t.Errorf("%s: %d %s", name, status, got)
+			}
+			f.raw("PutRecord", jsonType, `{"StreamName":"s","PartitionKey":"k","Data":""}`)
+		})
+	}
+	wg.Wait()
+	f = f.again()
+	if got := f.ok("ListTagsForStream", `{"StreamName":"s"}`); strings.Count(got, `"Key"`) != 16 {
+		t.Errorf("tags: %s", got)
+	}
+	if got := describe(t, f, "s").EnhancedMonitoring[0].ShardLevelMetrics; len(got) != 4 {
+		t.Errorf("metrics: %q", got)
+	}
 }
 
 // TestLabelsOfConsumers: tags and policies of consumers are like those of

@@ -146,9 +146,37 @@ func TestInternalStreams(t *testing.T) {
 		"GetShardIterator": `,"ShardId":"0","ShardIteratorType":"LATEST"`,
 		"SplitShard":       `,"ShardToSplit":"0","NewStartingHashKey":"5"`,
 		"MergeShards":      `,"ShardToMerge":"0","AdjacentShardToMerge":"1"`,
+
+		"UpdateShardCount":                       `,"TargetShardCount":2,"ScalingType":"UNIFORM_SCALING"`,
+		"UpdateStreamMode":                       `,"StreamModeDetails":{"StreamMode":"ON_DEMAND"}`,
+		"UpdateStreamWarmThroughput":             `,"WarmThroughputMiBps":1`,
+		"UpdateStreamRecordDistributionStrategy": `,"RecordDistributionStrategy":"USER_PARTITION_KEY"`,
+		"UpdateMaxRecordSize":                    `,"MaxRecordSizeInKiB":1024`,
+		"IncreaseStreamRetentionPeriod":          `,"RetentionPeriodHours":48`,
+		"DecreaseStreamRetentionPeriod":          `,"RetentionPeriodHours":24`,
+		"EnableEnhancedMonitoring":               `,"ShardLevelMetrics":["ALL"]`,
+		"DisableEnhancedMonitoring":              `,"ShardLevelMetrics":["ALL"]`,
+		"StartStreamEncryption":                  `,"EncryptionType":"KMS","KeyId":"alias/a"`,
+		"StopStreamEncryption":                   `,"EncryptionType":"KMS","KeyId":"alias/a"`,
+		"AddTagsToStream":                        `,"Tags":{"a":"b"}`,
+		"RemoveTagsFromStream":                   `,"TagKeys":["a"]`,
+		"ListTagsForStream":                      "",
+		"RegisterStreamConsumer":                 `,"ConsumerName":"c"`,
+		"ListStreamConsumers":                    "",
 	} {
 		if status, got := f.raw(operation, jsonType, "{"+arn+more+"}"); status != 400 || !strings.HasPrefix(got, `{"__type":"ResourceNotFoundException"`) {
 			t.Errorf("%s: got %d %s", operation, status, got)
+		}
+	}
+	for operation, more := range map[string]string{
+		"TagResource": `,"Tags":{"a":"b"}`, "UntagResource": `,"TagKeys":["a"]`, "ListTagsForResource": "",
+		"PutResourcePolicy": `,"Policy":"{}"`, "GetResourcePolicy": "", "DeleteResourcePolicy": "",
+	} {
+		for _, consumer := range []string{"", "/consumer/c:1"} {
+			arn := `"ResourceARN":"arn:aws:kinesis:us-east-1:123456789012:stream/$access-log` + consumer + `"`
+			if status, got := f.raw(operation, jsonType, "{"+arn+more+"}"); status != 400 || !strings.HasPrefix(got, `{"__type":"ResourceNotFoundException"`) {
+				t.Errorf("%s of %q: got %d %s", operation, consumer, status, got)
+			}
 		}
 	}
 }
