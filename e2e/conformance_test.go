@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,11 +30,18 @@ const (
 const driversAtOnce = 4
 
 // clientsTable is the table of the clients that go through the whole scenario.
-var clientsTable = harness.Table{Name: "clients", Steps: scenario.Steps()}
+func clientsTable() harness.Table {
+	return harness.Table{Name: "clients", Steps: scenario.Steps()}
+}
+
+// terraformTable is the table of Terraform.
+func terraformTable() harness.Table {
+	return harness.Table{Name: "terraform", Steps: []string{"apply", "no difference", "update in place", "import", "destroy"}}
+}
 
 // conformanceDrivers are the programs of TestConformance, the longest first.
 func conformanceDrivers() []harness.Driver {
-	return slices.Concat(pythonDrivers(), nodeDrivers(), javaDrivers(), goDrivers())
+	return slices.Concat(terraformDrivers(), pythonDrivers(), javaDrivers(), nodeDrivers(), goDrivers())
 }
 
 // TestConformance takes each client that can be had through the same scenario,
@@ -48,7 +56,8 @@ func TestConformance(t *testing.T) {
 	d := conformanceDaemon(t, drivers)
 	var (
 		mu       sync.Mutex
-		outcomes []harness.Outcome
+		outcomes = map[string][]harness.Outcome{} // by table
+		tables   = map[string]harness.Table{}
 		running  sync.WaitGroup
 		slots    = make(chan struct{}, driversAtOnce)
 	)
@@ -63,19 +72,26 @@ func TestConformance(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			outcomes = append(outcomes, found...)
+			table := driver.Table
+			if table.Name == "" {
+				table = clientsTable()
+			}
+			tables[table.Name] = table
+			outcomes[table.Name] = append(outcomes[table.Name], found...)
 			t.Logf("%s: %.1f s", driver.Name, time.Since(began).Seconds())
 		})
 	}
 	running.Wait()
-	for _, o := range outcomes {
+	for _, o := range outcomes[clientsTable().Name] {
 		for step, line := range o.Steps {
 			if want := scenario.WantDetail(step); line.OK && want != "" && line.Detail != want {
 				t.Errorf("%s, %s: step %s reports digest %q, want %s", o.Client, o.Protocol, step, line.Detail, want)
 			}
 		}
 	}
-	clientsTable.Record(t, os.Getenv(harness.UpdateEnv) == "1", outcomes)
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		tables[name].Record(t, os.Getenv(harness.UpdateEnv) == "1", outcomes[name])
+	}
 	for _, line := range d.LogLines(t, "ERROR") {
 		t.Errorf("the daemon logged an error: %v", line)
 	}
@@ -146,7 +162,8 @@ func pythonDrivers() []harness.Driver {
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "cli_driver.py") },
 		},
 		{
-			Name: "boto3", Rows: []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}, {Client: "boto3", Protocol: "JSON, HTTP/1.1 with TLS"}},
+			Name: "boto3",
+			Rows:    []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}, {Client: "boto3", Protocol: "JSON, HTTP/1.1 with TLS"}},
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "boto3_driver.py") },
 		},
 	}
@@ -195,4 +212,46 @@ func nodeDrivers() []harness.Driver {
 			return cmd, ""
 		},
 	}}
+}
+
+// terraformDrivers use Terraform, where it is: no package registry has it.
+func terraformDrivers() []harness.Driver {
+	return []harness.Driver{{
+		Name: "terraform", Table: terraformTable(),
+		Rows: []harness.Row{{Client: "Terraform, provider aws", Protocol: "JSON, HTTP/1.1"}},
+		Command: func(t testing.TB) (*exec.Cmd, string) {
+			program, err := exec.LookPath("terraform")
+			if err != nil {
+				return nil, "terraform is not on the PATH"
+			}
+			plugins, missing := terraformPlugins()
+			if missing != "" {
+				return nil, missing
+			}
+			cmd, missing := goDriver(t, "terraform")
+			if cmd != nil {
+				cmd.Env = []string{"TERRAFORM=" + program, "TERRAFORM_PLUGIN_DIR=" + plugins}
+			}
+			return cmd, missing
+		},
+	}}
+}
+
+// terraformPlugins finds a folder with the provider: that of TERRAFORM_PLUGIN_DIR,
+// or one of the places where they usually are.
+func terraformPlugins() (dir, missing string) {
+	const provider = "registry.terraform.io/hashicorp/aws"
+	places := []string{os.Getenv("TERRAFORM_PLUGIN_DIR")}
+	if places[0] == "" {
+		places = []string{"/opt/tf-plugins", "/usr/local/share/terraform/plugins", "/usr/share/terraform/plugins"}
+		if home, err := os.UserHomeDir(); err == nil {
+			places = append(places, filepath.Join(home, ".terraform.d/plugins"), filepath.Join(home, ".local/share/terraform/plugins"))
+		}
+	}
+	for _, dir := range places {
+		if _, err := os.Stat(filepath.Join(dir, provider)); err == nil {
+			return dir, ""
+		}
+	}
+	return "", fmt.Sprintf("provider %s is in none of %v: set TERRAFORM_PLUGIN_DIR", provider, places)
 }

@@ -26,6 +26,9 @@ const (
 type Driver struct {
 	// Name stands in messages, and chooses drivers.
 	Name string
+	// Table has the rows, and the steps that they report; without a name it is
+	// the one that the test takes for most drivers.
+	Table Table
 	// Rows are the clients, or ways to use one, that the program reports on.
 	Rows []Row
 	// Command makes the program, without its environment, or says why it cannot
