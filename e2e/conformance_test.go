@@ -162,7 +162,7 @@ func pythonDrivers() []harness.Driver {
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "cli_driver.py") },
 		},
 		{
-			Name: "boto3",
+			Name:    "boto3",
 			Rows:    []harness.Row{{Client: "boto3", Protocol: "JSON, HTTP/1.1"}, {Client: "boto3", Protocol: "JSON, HTTP/1.1 with TLS"}},
 			Command: func(t testing.TB) (*exec.Cmd, string) { return pythonDriver(t, "boto3_driver.py") },
 		},

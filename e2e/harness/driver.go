@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -90,8 +91,9 @@ func RunDriver(t testing.TB, d Driver, env []string) ([]Outcome, error) {
 	bound.Env = append(append(withoutAWS(os.Environ()), cmd.Env...), env...)
 	var stderr bytes.Buffer
 	bound.Stderr = &stderr
-	// Programs that a killed driver started may hold the pipe open.
-	bound.WaitDelay = 5 * time.Second
+	// A driver that has programs of its own to end is asked first.
+	bound.Cancel = func() error { return bound.Process.Signal(syscall.SIGTERM) }
+	bound.WaitDelay = 20 * time.Second
 	stdout, err := bound.StdoutPipe()
 	if err != nil {
 		return outcomes, err

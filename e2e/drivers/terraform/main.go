@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -60,7 +62,10 @@ func main() {
 		program: os.Getenv("TERRAFORM"), plugins: os.Getenv("TERRAFORM_PLUGIN_DIR"),
 		dir: dir, prefix: os.Getenv("FIREHOSED_STREAM"),
 	}
-	ok := d.run()
+	// Terraform that is killed leaves the provider behind; interrupted, it ends it.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ok := d.run(ctx)
+	stop()
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -69,12 +74,12 @@ func main() {
 	}
 }
 
-func (d *driver) run() bool {
+func (d *driver) run(parent context.Context) bool {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{{"apply", d.apply}, {"no difference", d.noDifference}, {"update in place", d.update}, {"import", d.imported}, {"destroy", d.destroy}} {
-		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		ctx, cancel := context.WithTimeout(parent, stepTimeout)
 		began := time.Now()
 		err := step.do(ctx)
 		cancel()
@@ -98,6 +103,8 @@ func (d *driver) run() bool {
 func (d *driver) terraform(ctx context.Context, args ...string) (string, int, error) {
 	cmd := exec.CommandContext(ctx, d.program, args...)
 	cmd.Dir = d.dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 15 * time.Second
 	// No configuration of the user's and no look for a newer version.
 	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+os.DevNull, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1",
 		"TF_VAR_endpoint="+os.Getenv("FIREHOSED_ENDPOINT"), "TF_VAR_prefix="+d.prefix,
