@@ -38,11 +38,15 @@ func (s *Service) getCallerIdentity(_ context.Context, r *wire.Request, out *wir
 	return nil
 }
 
-// describe names a caller as an IAM user with the name of its key, and one that
-// nobody asked for a key as the root of the account.
+// describe names a caller as the IAM user of its key, and one that nobody asked
+// for a key as the root of the account.
 func (s *Service) describe(c access.Identity) (account, user, id string) {
-	if c.AccessKeyID == "" {
-		return s.account, "root", s.account
+	account = c.Account
+	if account == "" {
+		account = s.account
 	}
-	return s.account, "user/" + c.AccessKeyID, c.AccessKeyID
+	if c.AccessKeyID == "" {
+		return account, "root", account
+	}
+	return account, "user/" + c.Name, c.AccessKeyID
 }

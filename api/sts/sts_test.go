@@ -32,7 +32,10 @@ func TestGetCallerIdentity(t *testing.T) {
 			`<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">`,
 			"<Arn>arn:aws:iam::000000000042:root</Arn>", "<UserId>000000000042</UserId>", "<Account>000000000042</Account>",
 		}},
-		{"a key", "Action=GetCallerIdentity&Version=2011-06-15", somebody{AccessKeyID: "AKIDX"}, 200, []string{
+		{"a key with a name and an account", "Action=GetCallerIdentity&Version=2011-06-15", somebody{AccessKeyID: "AKIDX", Name: "loader", Account: "111122223333"}, 200, []string{
+			"<Arn>arn:aws:iam::111122223333:user/loader</Arn>", "<UserId>AKIDX</UserId>", "<Account>111122223333</Account>",
+		}},
+		{"a key", "Action=GetCallerIdentity&Version=2011-06-15", somebody{AccessKeyID: "AKIDX", Name: "AKIDX"}, 200, []string{
 			"<Arn>arn:aws:iam::000000000042:user/AKIDX</Arn>", "<UserId>AKIDX</UserId>", "<Account>000000000042</Account>",
 		}},
 		{"another action", "Action=AssumeRole&Version=2011-06-15", access.Anyone{}, 400, []string{
