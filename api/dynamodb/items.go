@@ -16,21 +16,12 @@ type action struct {
 	change leases.Change
 	// touched is what UPDATED_OLD and UPDATED_NEW show.
 	touched *expression.Projection
-	showOld bool // in the reason why a transaction was canceled
 }
 
 // table returns the table that a request names by name or ARN, and its
 // definition.
 func (s *Service) table(in wire.Value) (string, *leases.Definition, error) {
-	name, err := s.tableName(in.Get("TableName").Text())
-	if err != nil {
-		return "", nil, err
-	}
-	def, err := s.store.Definition(name)
-	if err != nil {
-		return "", nil, s.translate(err)
-	}
-	return name, def, nil
+	return s.tableOf(in.Get("TableName").Text())
 }
 
 var (
@@ -59,7 +50,7 @@ func (s *Service) putAction(in wire.Value) (*action, error) {
 	if err := checkItemKey(item, def); err != nil {
 		return nil, err
 	}
-	return &action{showOld: g.showOld, change: leases.Change{
+	return &action{change: leases.Change{
 		Table: name, Key: def.Key(item),
 		Decide: func(old leases.Item) (leases.Item, error) { return item, g.check(old) },
 	}}, nil
@@ -80,7 +71,7 @@ func (s *Service) deleteAction(in wire.Value, onlyChecks bool) (*action, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &action{showOld: g.showOld, change: leases.Change{
+	return &action{change: leases.Change{
 		Table: name, Key: key,
 		Decide: func(old leases.Item) (leases.Item, error) {
 			if onlyChecks {
@@ -111,7 +102,7 @@ func (s *Service) updateAction(in wire.Value) (*action, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &action{showOld: g.showOld, touched: expression.Attributes()}
+	a := &action{touched: expression.Attributes()}
 	attribute, changesKey := "", false
 	if update != nil {
 		a.touched = update.Paths()
@@ -251,11 +242,7 @@ func (s *Service) getItem(_ context.Context, r *wire.Request, out *wire.Encoder)
 	out.BeginObject()
 	if item := items[0]; item != nil {
 		out.Key("Item")
-		if projection != nil {
-			encodeItem(out, projection.Of(item))
-		} else {
-			encodeItem(out, item)
-		}
+		project(out, item, projection)
 	}
 	s.consumed(out, r.Input, name, readUnits(items[0].Size(), r.Input.Get("ConsistentRead").Bool(false)))
 	out.EndObject()

@@ -232,5 +232,44 @@ func (s *Service) itemOperations() []wire.Operation {
 			wire.Optional("QueryFilter", conditionMap()),
 			wire.Optional("ScanIndexForward", wire.Boolean()),
 		)},
+		{Name: "BatchGetItem", Handle: s.batchGetItem, Input: wire.Structure(capacity(
+			wire.Required("RequestItems", wire.Map(anyText(), wire.Structure(
+				wire.Required("Keys", wire.List(attributes()).Between(1, maxBatchGet)),
+				wire.Optional("AttributesToGet", wire.List(anyText()).AtLeast(1)),
+				wire.Optional("ConsistentRead", wire.Boolean()),
+				wire.Optional("ProjectionExpression", expressionText()),
+				wire.Optional("ExpressionAttributeNames", wire.Map(anyText(), anyText())),
+			)).Between(1, maxBatchGet)),
+		)...)},
+		{Name: "BatchWriteItem", Handle: s.batchWriteItem, Input: wire.Structure(capacity(
+			wire.Required("RequestItems", wire.Map(anyText(), wire.List(wire.Structure(
+				wire.Optional("PutRequest", wire.Structure(wire.Required("Item", attributes()))),
+				wire.Optional("DeleteRequest", wire.Structure(wire.Required("Key", attributes()))),
+			)).Between(1, maxBatchWrite)).Between(1, maxBatchWrite)),
+			wire.Optional("ReturnItemCollectionMetrics", wire.Enum("SIZE", "NONE")),
+		)...)},
+		{Name: "TransactWriteItems", Handle: s.transactWriteItems, Input: wire.Structure(capacity(
+			wire.Required("TransactItems", wire.List(wire.Structure(
+				wire.Optional("ConditionCheck", wire.Structure(written(wire.Required("Key", attributes()))...)),
+				wire.Optional("Put", wire.Structure(written(wire.Required("Item", attributes()))...)),
+				wire.Optional("Delete", wire.Structure(written(wire.Required("Key", attributes()))...)),
+				wire.Optional("Update", wire.Structure(written(
+					wire.Required("Key", attributes()),
+					wire.Required("UpdateExpression", expressionText()),
+				)...)),
+			)).Between(1, maxTransaction)),
+			wire.Optional("ReturnItemCollectionMetrics", wire.Enum("SIZE", "NONE")),
+			wire.Optional("ClientRequestToken", wire.String().Between(1, 36)),
+		)...)},
+		{Name: "TransactGetItems", Handle: s.transactGetItems, Input: wire.Structure(capacity(
+			wire.Required("TransactItems", wire.List(wire.Structure(
+				wire.Required("Get", wire.Structure(
+					wire.Required("TableName", tableName()),
+					wire.Required("Key", attributes()),
+					wire.Optional("ProjectionExpression", expressionText()),
+					wire.Optional("ExpressionAttributeNames", wire.Map(anyText(), anyText())),
+				)),
+			)).Between(1, maxTransaction)),
+		)...)},
 	}
 }
