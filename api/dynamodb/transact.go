@@ -61,6 +61,9 @@ func (s *Service) transactAction(in wire.Value) (*action, error) {
 		if !v.Present() {
 			continue
 		}
+		if kind.name == "ConditionCheck" && !v.Get("ConditionExpression").Present() {
+			return nil, wire.Violation("transactItems.member.conditionCheck.conditionExpression", "Member must not be null")
+		}
 		if found != nil {
 			return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
 		}

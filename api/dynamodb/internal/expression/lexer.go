@@ -101,5 +101,9 @@ func scan(src string) []token {
 		t.end, t.text = i, src[start:i]
 		tokens = append(tokens, t)
 	}
-	return append(tokens, token{text: "<EOF>", start: len(src), end: len(src)})
+	end := 0
+	if len(tokens) > 0 {
+		end = tokens[len(tokens)-1].end
+	}
+	return append(tokens, token{text: "<EOF>", start: end, end: end})
 }
