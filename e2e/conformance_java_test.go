@@ -25,6 +25,17 @@ func javaDrivers() []harness.Driver {
 			Command: javaDriver("sdk2", "conformance.Sdk2Driver", "sync"),
 		},
 		{
+			Name:    "java-sdk2-async",
+			Rows:    rows("AWS SDK for Java 2, async", "CBOR, HTTP/2 without TLS", "CBOR, HTTP/2 with TLS"),
+			Command: javaDriver("sdk2", "conformance.Sdk2Driver", "async"),
+		},
+		{
+			// The last one before 2.30.
+			Name:    "java-sdk2-old",
+			Rows:    rows("AWS SDK for Java 2.29, async", "CBOR, HTTP/2 without TLS", "CBOR, HTTP/2 with TLS, no ALPN"),
+			Command: javaDriver("sdk2old", "conformance.Sdk2OldDriver"),
+		},
+		{
 			Name:    "java-sdk1",
 			Rows:    rows("AWS SDK for Java 1", "CBOR, HTTP/1.1", "CBOR, HTTP/1.1 with TLS"),
 			Command: javaDriver("sdk1", "conformance.Sdk1"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,12 +32,28 @@ const (
 	kclReshard = 4
 )
 
+// kclTable is the table of the runs of TestKCL.
+var kclTable = harness.Table{Name: "kcl", Steps: []string{
+	kclShared, kclResharded, kclTookOver, kclComplete, kclOrdered, kclCheckpoints,
+}}
+
+// The columns of the table.
+const (
+	kclShared      = "two workers"
+	kclResharded   = "reshard"
+	kclTookOver    = "worker and daemon killed"
+	kclComplete    = "all records"
+	kclOrdered     = "order"
+	kclCheckpoints = "checkpoints"
+)
+
 // TestKCL runs applications of the Kinesis Client Library with two workers on
 // one stream while records are put all the time. The stream is resharded, one
 // worker is killed, the daemon is killed and started again; no record may be
 // missing, and those of a key come in order. KCL 3 with fan-out runs always;
 // E2E_KCL=all adds polling and KCL 2, which e2e/setup.sh java_more installs.
 func TestKCL(t *testing.T) {
+	var outcomes []harness.Outcome
 	for _, version := range []string{"kcl3", "kcl2"} {
 		for _, mode := range []string{"fanout", "polling"} {
 			t.Run(version+"/"+mode, func(t *testing.T) {
@@ -44,10 +61,32 @@ func TestKCL(t *testing.T) {
 					t.Skip("runs with E2E_KCL=all")
 				}
 				servers.Require(t, "java/"+version+"/classes/stamp")
-				testKCL(t, version, mode)
+				a := testKCL(t, version, mode)
+				outcomes = append(outcomes, harness.Outcome{
+					Row:     harness.Row{Client: "Kinesis Client Library " + strings.TrimPrefix(version, "kcl"), Protocol: mode},
+					Version: jarVersion(t, version, "amazon-kinesis-client"), Steps: a.steps,
+				})
 			})
 		}
 	}
+	if len(outcomes) == 0 || t.Failed() {
+		return
+	}
+	kclTable.Record(t, os.Getenv(harness.UpdateEnv) == "1", outcomes)
+}
+
+// jarVersion is the version of a jar of a module of e2e/java.
+func jarVersion(t *testing.T, module, artifact string) string {
+	t.Helper()
+	lib, err := servers.Cached(filepath.Join("java", module, "lib"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jars, err := filepath.Glob(filepath.Join(lib, artifact+"-[0-9]*.jar"))
+	if err != nil || len(jars) != 1 {
+		t.Fatalf("jars of %s in %s: %v, %v", artifact, lib, jars, err)
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(filepath.Base(jars[0]), artifact+"-"), ".jar")
 }
 
 // application is an application under test.
@@ -58,14 +97,16 @@ type application struct {
 	spec    kcl.Spec
 	workers []*kcl.Worker
 	began   time.Time
+	steps   map[string]harness.Line // that went well
 }
 
-func testKCL(t *testing.T, version, mode string) {
+func testKCL(t *testing.T, version, mode string) *application {
+	t.Helper()
 	d := harness.Run(t, harness.Settings{
 		HTTP: fmt.Sprintf(", auth: sigv4, keys: [ { name: kcl, access_key: %s, secret_key: %q } ]", conformanceKey, conformanceSecret),
 	})
 	a := &application{
-		t: t, d: d, kinesis: d.Kinesis(withConformanceKey), began: time.Now(),
+		t: t, d: d, kinesis: d.Kinesis(withConformanceKey), began: time.Now(), steps: map[string]harness.Line{},
 		spec: kcl.Spec{
 			Version: version, Mode: mode, Application: "billing", Stream: kclStream, Dir: t.TempDir(),
 			Env: conformanceEnv(d, "kcl"),
@@ -80,7 +121,7 @@ func testKCL(t *testing.T, version, mode string) {
 
 	first, second := a.start("first"), a.start("second")
 	parents := a.openShards()
-	a.await("both workers have records", func(account kcl.Account) error {
+	a.await(kclShared, func(account kcl.Account) error {
 		workers := map[string]bool{}
 		for _, id := range parents {
 			if s := account.Shards[id]; s != nil {
@@ -102,7 +143,7 @@ func testKCL(t *testing.T, version, mode string) {
 	}
 	active(t, a.kinesis, kclStream)
 	children := a.openShards()
-	a.await("the children have records", func(account kcl.Account) error {
+	a.await(kclResharded, func(account kcl.Account) error {
 		for _, id := range children {
 			if s := account.Shards[id]; s == nil || s.LastRecord == 0 {
 				return fmt.Errorf("none of %s is processed", id)
@@ -120,7 +161,7 @@ func testKCL(t *testing.T, version, mode string) {
 	d.MustStart(t)
 	restarted := time.Now().UnixMilli()
 	a.phase("daemon killed and started")
-	a.await("the second worker has all shards", func(account kcl.Account) error {
+	a.await(kclTookOver, func(account kcl.Account) error {
 		for _, id := range children {
 			if s := account.Shards[id]; s.LastRecord <= restarted || !s.Workers["second"] {
 				return fmt.Errorf("%s: %+v", id, s)
@@ -130,7 +171,7 @@ func testKCL(t *testing.T, version, mode string) {
 	})
 
 	put := producer.end()
-	account := a.await("all records", func(account kcl.Account) error {
+	account := a.await(kclComplete, func(account kcl.Account) error {
 		for key, n := range put {
 			if account.Keys[key] < n {
 				return fmt.Errorf("%d of the %d records of %s", account.Keys[key], n, key)
@@ -143,6 +184,7 @@ func testKCL(t *testing.T, version, mode string) {
 	}
 	a.phase("second worker stopped")
 	a.check(account, put, parents, children)
+	return a
 }
 
 // withConformanceKey makes a client sign with the key of the daemon.
@@ -153,6 +195,11 @@ func withConformanceKey(o *kinesis.Options) {
 func (a *application) phase(what string) {
 	a.t.Helper()
 	a.t.Logf("%5.1f s: %s", time.Since(a.began).Seconds(), what)
+}
+
+// went notes that a column of the table is reached.
+func (a *application) went(step string, well bool) {
+	a.steps[step] = harness.Line{Step: step, OK: well}
 }
 
 // start runs a worker that ends with the test; when that fails, the end of its log is shown.
@@ -200,6 +247,7 @@ func (a *application) await(what string, cond func(kcl.Account) error) kcl.Accou
 		return cond(account)
 	})
 	a.phase(what)
+	a.went(what, true)
 	return account
 }
 
@@ -257,6 +305,7 @@ func (a *application) check(account kcl.Account, put map[string]int, parents, ch
 	if !stopped {
 		a.t.Error("the last worker did not shut down in good order")
 	}
+	a.went(kclOrdered, !a.t.Failed())
 	leases := a.leases()
 	for _, id := range children {
 		if got, want := leases[id], account.Shards[id].Last; got != want {
@@ -268,6 +317,7 @@ func (a *application) check(account kcl.Account, put map[string]int, parents, ch
 			a.t.Errorf("the lease of %s has the checkpoint %q, want SHARD_END", id, got)
 		}
 	}
+	a.went(kclCheckpoints, !a.t.Failed())
 	a.t.Logf("%d records put, %d processed, %d of them once more; %d leases", total, account.Processed, account.Duplicates, len(leases))
 	for _, line := range a.d.LogLines(a.t, "ERROR") {
 		a.t.Errorf("the daemon logged an error: %v", line)
