@@ -237,3 +237,131 @@ func TestLeases(t *testing.T) {
 		t.Fatalf("after a kill: %+v, %v", described, err)
 	}
 }
+
+// TestLeaseTables calls what the Kinesis Client Library needs more rarely: batches,
+// transactions, settings and the end of tables.
+func TestLeaseTables(t *testing.T) {
+	d := harness.Run(t, harness.Settings{})
+	c := d.DynamoDB()
+	ctx := t.Context()
+	table := aws.String("app")
+	leaseTable(t, c, "app")
+	leaseTable(t, c, "app-CoordinatorState")
+	key := func(k string) map[string]types.AttributeValue {
+		return map[string]types.AttributeValue{"leaseKey": text(k)}
+	}
+
+	writes := make([]types.WriteRequest, 25)
+	for i := range writes {
+		writes[i].PutRequest = &types.PutRequest{Item: map[string]types.AttributeValue{"leaseKey": text(fmt.Sprint(i)), "leaseCounter": numeral("1")}}
+	}
+	written, err := c.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{"app": writes}})
+	if err != nil || len(written.UnprocessedItems) != 0 {
+		t.Fatalf("batch write: %+v, %v", written, err)
+	}
+	got, err := c.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+		"app": {Keys: []map[string]types.AttributeValue{key("3"), key("none"), key("24")}}, "app-CoordinatorState": {Keys: []map[string]types.AttributeValue{key("3")}},
+	}})
+	if err != nil || len(got.Responses["app"]) != 2 || len(got.Responses["app-CoordinatorState"]) != 0 || len(got.UnprocessedKeys) != 0 {
+		t.Fatalf("batch get: %+v, %v", got, err)
+	}
+
+	// A transaction over two tables, which one condition cancels.
+	move := func(counter string) error {
+		_, err := c.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Put: &types.Put{TableName: aws.String("app-CoordinatorState"), Item: key("moved"), ConditionExpression: aws.String("attribute_not_exists(leaseKey)")}},
+			{Update: &types.Update{
+				TableName: table, Key: key("3"), UpdateExpression: aws.String("SET leaseOwner = :o"), ConditionExpression: aws.String("leaseCounter = :c"),
+				ExpressionAttributeValues:           map[string]types.AttributeValue{":o": text("w"), ":c": numeral(counter)},
+				ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+			}},
+			{Delete: &types.Delete{TableName: table, Key: key("4")}},
+			{ConditionCheck: &types.ConditionCheck{TableName: table, Key: key("5"), ConditionExpression: aws.String("attribute_exists(leaseKey)")}},
+		}})
+		return err
+	}
+	var canceled *types.TransactionCanceledException
+	if err := move("2"); !errors.As(err, &canceled) || len(canceled.CancellationReasons) != 4 ||
+		aws.ToString(canceled.CancellationReasons[0].Code) != "None" || aws.ToString(canceled.CancellationReasons[1].Code) != "ConditionalCheckFailed" || textOf(canceled.CancellationReasons[1].Item["leaseCounter"]) != "1" {
+		t.Fatalf("transaction: %v, %+v", err, canceled)
+	}
+	if err := move("1"); err != nil {
+		t.Fatal(err)
+	}
+	both, err := c.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{
+		{Get: &types.Get{TableName: aws.String("app-CoordinatorState"), Key: key("moved")}}, {Get: &types.Get{TableName: table, Key: key("4")}}, {Get: &types.Get{TableName: table, Key: key("3")}},
+	}})
+	if err != nil || len(both.Responses) != 3 || both.Responses[0].Item == nil || both.Responses[1].Item != nil || textOf(both.Responses[2].Item["leaseOwner"]) != "w" {
+		t.Fatalf("after the transaction: %+v, %v", both, err)
+	}
+
+	// Settings.
+	described, err := c.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := described.Table.TableArn
+	if _, err := c.TagResource(ctx, &dynamodb.TagResourceInput{ResourceArn: arn, Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("1")}}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.UntagResource(ctx, &dynamodb.UntagResourceInput{ResourceArn: arn, TagKeys: []string{"team"}}); err != nil {
+		t.Error(err)
+	}
+	if tags, err := c.ListTagsOfResource(ctx, &dynamodb.ListTagsOfResourceInput{ResourceArn: arn}); err != nil || len(tags.Tags) != 1 || aws.ToString(tags.Tags[0].Value) != "1" {
+		t.Errorf("tags %+v, %v", tags, err)
+	}
+	backups, err := c.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
+		TableName: table, PointInTimeRecoverySpecification: &types.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: aws.Bool(true)},
+	})
+	if err != nil || backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus != "ENABLED" {
+		t.Errorf("backups %+v, %v", backups, err)
+	}
+	if _, err := c.DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: table}); err != nil {
+		t.Error(err)
+	}
+	if ttl, err := c.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: table}); err != nil || ttl.TimeToLiveDescription.TimeToLiveStatus != "DISABLED" {
+		t.Errorf("time to live %+v, %v", ttl, err)
+	}
+	if _, err := c.UpdateTable(ctx, &dynamodb.UpdateTableInput{
+		TableName: table, DeletionProtectionEnabled: aws.Bool(true), BillingMode: types.BillingModeProvisioned,
+		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(10), WriteCapacityUnits: aws.Int64(10)},
+		GlobalSecondaryIndexUpdates: []types.GlobalSecondaryIndexUpdate{
+			{Delete: &types.DeleteGlobalSecondaryIndexAction{IndexName: aws.String("LeaseOwnerToLeaseKeyIndex")}},
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	// The end: protected tables stay, and what goes is gone after a kill.
+	if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: table}); err == nil {
+		t.Error("a protected table was deleted")
+	}
+	if _, err := c.UpdateTable(ctx, &dynamodb.UpdateTableInput{TableName: table, DeletionProtectionEnabled: aws.Bool(false)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: table}); err != nil {
+		t.Fatal(err)
+	}
+	if err := dynamodb.NewTableNotExistsWaiter(c).Wait(ctx, &dynamodb.DescribeTableInput{TableName: table}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	pages := dynamodb.NewListTablesPaginator(c, &dynamodb.ListTablesInput{Limit: aws.Int32(1)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, page.TableNames...)
+	}
+	if !slices.Equal(names, []string{"app-CoordinatorState"}) {
+		t.Errorf("tables %q", names)
+	}
+	d.MustStop(t)
+}
