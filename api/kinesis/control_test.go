@@ -506,7 +506,7 @@ func TestLabelsOfConsumers(t *testing.T) {
 	f.refused(refuse{"DeleteResourcePolicy", on(""), "ResourceNotFoundException", "No resource policy found for resource ARN " + arn + "."})
 }
 
-func TestAccount(t *testing.T) {
+func TestLimitsOfTheAccount(t *testing.T) {
 	f := open(t, t.TempDir(), func(o *kinesis.Options) { o.ShardLimit = 12 })
 	f.create("s", 2)
 	onDemand := func(name string) string {
@@ -522,7 +522,12 @@ func TestAccount(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, got)
 		}
 	}
+}
 
+// TestCommitment follows the billing commitment of the account, which lasts a
+// day at least.
+func TestCommitment(t *testing.T) {
+	f := setup(t)
 	started := f.clock.now()
 	settings := func(status, more string) string {
 		return `{"MinimumThroughputBillingCommitment":{"Status":"` + status + `"` + more + `}}`

@@ -84,6 +84,7 @@ func (s *Service) Wire() wire.Service {
 		Target:      "Kinesis_20131202",
 		SigningName: "kinesis",
 		CBOR:        true,
-		Operations:  slices.Concat(s.streamOperations(), s.recordOperations(), s.consumerOperations(), s.controlOperations()),
+		Operations: slices.Concat(s.streamOperations(), s.recordOperations(), s.consumerOperations(),
+			s.controlOperations(), s.labelOperations(), s.accountOperations()),
 	}
 }

@@ -2,8 +2,7 @@ package kinesis
 
 import "github.com/firehosed/firehosed/api/wire"
 
-// controlOperations are those on the settings of streams, of their consumers
-// and of the account.
+// controlOperations are those on the settings of streams.
 func (s *Service) controlOperations() []wire.Operation {
 	return []wire.Operation{
 		{Name: "UpdateShardCount", Handle: s.updateShardCount, Input: input(
@@ -45,7 +44,12 @@ func (s *Service) controlOperations() []wire.Operation {
 			wire.Required("EncryptionType", wire.Enum("NONE", "KMS")),
 			wire.Required("KeyId", wire.String().Between(1, 2048)),
 		)},
+	}
+}
 
+// labelOperations are those on tags and policies of streams and consumers.
+func (s *Service) labelOperations() []wire.Operation {
+	return []wire.Operation{
 		{Name: "AddTagsToStream", Handle: s.addTagsToStream, Input: input(
 			wire.Required("Tags", tagMap()),
 		)},
@@ -62,7 +66,13 @@ func (s *Service) controlOperations() []wire.Operation {
 		{Name: "PutResourcePolicy", Handle: s.putResourcePolicy, Input: byResource(wire.Required("Policy", wire.String()))},
 		{Name: "GetResourcePolicy", Handle: s.getResourcePolicy, Input: byResource()},
 		{Name: "DeleteResourcePolicy", Handle: s.deleteResourcePolicy, Input: byResource()},
+	}
+}
 
+// accountOperations are those on the account, and on channels, which it does
+// not have.
+func (s *Service) accountOperations() []wire.Operation {
+	return []wire.Operation{
 		{Name: "DescribeLimits", Handle: s.describeLimits, Input: wire.Structure()},
 		{Name: "DescribeAccountSettings", Handle: s.describeAccountSettings, Input: wire.Structure()},
 		{Name: "UpdateAccountSettings", Handle: s.updateAccountSettings, Input: wire.Structure(
@@ -70,7 +80,6 @@ func (s *Service) controlOperations() []wire.Operation {
 				wire.Required("Status", wire.Enum("ENABLED", "DISABLED")),
 			)),
 		)},
-
 		{Name: "CreateChannel", Handle: s.noChannels, Input: wire.Structure(
 			wire.Required("ChannelName", wire.String()),
 			wire.Required("ServiceExecutionRoleARN", wire.String()),
