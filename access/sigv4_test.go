@@ -403,8 +403,10 @@ func TestPresigned(t *testing.T) {
 			"IncompleteSignatureException: Unsupported AWS 'algorithm': 'none'.",
 		},
 		{"session token that is none", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Security-Token", "t") }) }, mismatch},
-		{"old", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Date", "20180920T174101Z") }) },
-			"InvalidSignatureException: Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)"},
+		{
+			"old", func(r *http.Request) { edit(r, func(q url.Values) { q.Set("X-Amz-Date", "20180920T174101Z") }) },
+			"InvalidSignatureException: Signature expired: 20180920T174101Z is now earlier than 20180920T174504Z (20180920T175004Z - 5 min.)",
+		},
 		{"date of the wrong form", func(r *http.Request) {
 			edit(r, func(q url.Values) { q.Set("X-Amz-Date", now.Format(http.TimeFormat)) })
 		}, "IncompleteSignatureException: Date must be in ISO-8601 'basic format'. Got 'Thu, 20 Sep 2018 17:50:04 GMT'. See http://en.wikipedia.org/wiki/ISO_8601"},
@@ -422,11 +424,13 @@ func TestPresigned(t *testing.T) {
 			"header too", func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 x") },
 			"InvalidSignatureException: Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
 		},
-		{"nothing but the algorithm", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=" },
+		{
+			"nothing but the algorithm", func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=" },
 			"IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-Algorithm'. " +
 				"AWS query-string parameters must include 'X-Amz-Credential'. AWS query-string parameters must include 'X-Amz-Signature'. " +
 				"AWS query-string parameters must include 'X-Amz-SignedHeaders'. AWS query-string parameters must include 'X-Amz-Date'. " +
-				"Re-examine the query-string parameters."},
+				"Re-examine the query-string parameters.",
+		},
 		{"incomplete", func(r *http.Request) {
 			edit(r, func(q url.Values) { q.Del("X-Amz-SignedHeaders"); q.Del("X-Amz-Date") })
 		}, "IncompleteSignatureException: AWS query-string parameters must include 'X-Amz-SignedHeaders'. " +

@@ -165,7 +165,7 @@ func (c *mixedConn) handshake(head []byte) (*tls.Conn, error) {
 		return nil, err
 	}
 	t := tls.Server(&headConn{Conn: c.Conn, head: head}, c.listener.config)
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(context.Background()); err != nil {
 		return nil, err
 	}
 	if err := c.Conn.SetDeadline(time.Time{}); err != nil {

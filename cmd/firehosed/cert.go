@@ -168,15 +168,13 @@ type trust struct {
 // quoted for one of POSIX where it has to be.
 func trustLines(files certFiles, host string) []trust {
 	ca, store := quoted(files.CA), filepath.Join(filepath.Dir(files.CA), "truststore.p12")
-	// Where the KPL looks: a folder of OpenSSL, with names made of subjects.
-	const kpl = "/tmp/amazon-kinesis-producer-native-binaries/cacerts"
 	return []trust{
 		{[]string{"aws CLI", "boto3", "Go SDK", "Terraform", "firehosed"}, "export AWS_CA_BUNDLE=" + ca},
 		{[]string{"Node.js"}, "export NODE_EXTRA_CA_CERTS=" + ca},
 		{[]string{"Java SDK", "KCL", "Flink"}, "keytool -importcert -noprompt -alias firehosed -file " + ca + " -keystore " + quoted(store) +
 			" -storetype PKCS12 -storepass firehosed && export JAVA_TOOL_OPTIONS=" +
 			quoted("-Djavax.net.ssl.trustStore="+store+" -Djavax.net.ssl.trustStorePassword=firehosed")},
-		{[]string{"KPL"}, "mkdir -p " + kpl + " && cp " + ca + " " + kpl + "/$(openssl x509 -hash -noout -in " + ca + ").0  # or setVerifyCertificate(false)"},
+		{[]string{"KPL"}, fmt.Sprintf("new KinesisProducerConfiguration().setCaCertFile(%q)", files.CA)},
 		{[]string{"Fluent Bit"}, "tls.ca_file " + files.CA},
 		{[]string{"Vector"}, fmt.Sprintf("tls.ca_file = %q", files.CA)},
 		{[]string{"Terraform, in provider aws"}, fmt.Sprintf("custom_ca_bundle = %q", files.CA)},
