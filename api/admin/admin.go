@@ -68,6 +68,9 @@ func (h *handler) timed(w http.ResponseWriter, r *http.Request) {
 	until := time.Now().Add(answerTimeout)
 	if r.ContentLength != 0 {
 		_ = control.SetReadDeadline(until)
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // else the server reads the body before it answers
+		}
 	}
 	limited := control.SetWriteDeadline(until) == nil
 	h.own(w, r)
