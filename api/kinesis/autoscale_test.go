@@ -125,12 +125,12 @@ func TestScalingToFloors(t *testing.T) {
 			t.Errorf("on demand: %d shards", n)
 		}
 		s.ok("UpdateStreamWarmThroughput", `{"StreamName":"s","WarmThroughputMiBps":10}`)
-		time.Sleep(72 * time.Hour)
+		time.Sleep(26 * time.Hour)
 		if n := s.open("s"); n != 10 {
 			t.Errorf("warm and idle: %d shards", n)
 		}
 		s.ok("UpdateStreamWarmThroughput", `{"StreamName":"s","WarmThroughputMiBps":0}`)
-		time.Sleep(72 * time.Hour)
+		time.Sleep(26 * time.Hour)
 		if n := s.open("s"); n != 5 {
 			t.Errorf("no longer warm: %d shards", n)
 		}
