@@ -1,7 +1,7 @@
 // Package wire is the AWS side of the port: it turns HTTP requests of the
-// awsJson 1.1 and 1.0 and CBOR protocols into checked values for an operation of a
-// service, and what the operation says into a response or an error of the
-// shape AWS clients know.
+// awsJson 1.1 and 1.0, CBOR, smithy-rpc-v2-cbor and awsQuery protocols into
+// checked values for an operation of a service, and what the operation says
+// into a response or an error of the shape AWS clients know.
 //
 // A service is a table: a target prefix and its operations, each with the
 // Shape of its input. The shape alone drives the type checks

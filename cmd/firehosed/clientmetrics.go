@@ -40,25 +40,41 @@ func (c *clientCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.data[name], prometheus.CounterValue, float64(v))
 	}
 	ch <- prometheus.MustNewConstMetric(c.data["series"], prometheus.GaugeValue, float64(counts.Series))
+	// Most series share their label names, and so their descriptions.
+	known := map[string]*clientDescs{}
 	for _, s := range c.metrics.Series() {
 		names, values := clientLabels(s)
-		for _, m := range []struct {
-			name, help string
-			kind       prometheus.ValueType
-			value      float64
-		}{
-			{"sum", "Sum of the values that clients sent, by namespace, name, unit and dimensions.", prometheus.UntypedValue, s.Sum},
-			{"count", "Number of these values.", prometheus.CounterValue, s.Count},
-			{"min", "Smallest of the last one to two minutes with values.", prometheus.GaugeValue, s.Min},
-			{"max", "Largest of the last one to two minutes with values.", prometheus.GaugeValue, s.Max},
-		} {
-			if m.name != "count" && s.Count == 0 {
-				continue // all values had a count of 0: there is no extreme
-			}
-			desc := prometheus.NewDesc("firehosed_client_metric_"+m.name, m.help, names, nil)
-			ch <- prometheus.MustNewConstMetric(desc, m.kind, m.value, values...)
+		key := strings.Join(names, ",")
+		if known[key] == nil {
+			known[key] = newClientDescs(names)
 		}
+		known[key].emit(ch, s, values)
 	}
+}
+
+// clientDescs describe what is shown of series with the same label names.
+type clientDescs struct{ sum, count, min, max *prometheus.Desc }
+
+func newClientDescs(labels []string) *clientDescs {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("firehosed_client_metric_"+name, help, labels, nil)
+	}
+	return &clientDescs{
+		sum:   desc("sum", "Sum of the values that clients sent, by namespace, name, unit and dimensions."),
+		count: desc("count", "Number of these values."),
+		min:   desc("min", "Smallest of the last one to two minutes with values."),
+		max:   desc("max", "Largest of the last one to two minutes with values."),
+	}
+}
+
+func (d *clientDescs) emit(ch chan<- prometheus.Metric, s cloudwatch.Series, labels []string) {
+	ch <- prometheus.MustNewConstMetric(d.count, prometheus.CounterValue, s.Count, labels...)
+	if s.Count == 0 {
+		return // all values had a count of 0: there is neither a sum nor an extreme
+	}
+	ch <- prometheus.MustNewConstMetric(d.sum, prometheus.UntypedValue, s.Sum, labels...)
+	ch <- prometheus.MustNewConstMetric(d.min, prometheus.GaugeValue, s.Min, labels...)
+	ch <- prometheus.MustNewConstMetric(d.max, prometheus.GaugeValue, s.Max, labels...)
 }
 
 // clientLabels returns the labels of a series. A dimension becomes a label
