@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -186,5 +187,47 @@ func TestConversions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEcho sends pieces over a stream of the floor, which come back one by
+// one, and leaves other paths to the server below.
+func TestEcho(t *testing.T) {
+	srv := httptest.NewUnstartedServer(withEcho(http.NotFoundHandler()))
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	c := pushClient(2)
+	defer c.CloseIdleConnections()
+	e, err := openEcho(t.Context(), c, &process{url: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	for _, want := range []string{"one", "two", strings.Repeat("x", echoBytes)} {
+		got := []byte(want)
+		if err := e.trip(got); err != nil || string(got) != want {
+			t.Errorf("got %.20q, want %.20q: %v", got, want, err)
+		}
+	}
+	if _, err := subscribe(t.Context(), c, &process{url: srv.URL}, "arn", "0"); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("a server without SubscribeToShard: %v", err)
+	}
+}
+
+// TestSubscriptionFrames finds a record in frames, and refuses what is none.
+func TestSubscriptionFrames(t *testing.T) {
+	frame := func(payload string) string {
+		n := len(payload) + 4
+		return string([]byte{0, 0, byte(n >> 8), byte(n)}) + payload
+	}
+	s := &subscription{in: bufio.NewReader(strings.NewReader(
+		frame(`{"Records":[]}`) + frame(`{"Records":[{"SequenceNumber":"12"}]}`) + "\xff\xff\xff\xff"))}
+	if _, err := s.await("12"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.next(); err == nil || !strings.Contains(err.Error(), "frame of") {
+		t.Errorf("a frame of 4 GiB: %v", err)
 	}
 }

@@ -206,7 +206,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 }
 
 // tableNames are those that -only takes.
-const tableNames = "ingest, latency, formats, endtoend, experiment, and log, which is appends, reads, starts and idle"
+const tableNames = "ingest, latency, formats, endtoend, experiment, fanout, which is push and subscribers, and log, which is appends, reads, starts and idle"
 
 // part makes one table.
 type part struct {
@@ -219,6 +219,8 @@ func (b *bench) parts() []part {
 	return []part{
 		{"", "ingest", b.ingest},
 		{"", "latency", b.latency},
+		{"fanout", "push", b.push},
+		{"fanout", "subscribers", b.idleSubscribers},
 		{"log", "appends", b.appends},
 		{"log", "reads", b.reads},
 		{"log", "starts", b.starts},

@@ -128,6 +128,7 @@ type collector struct {
 	sources    map[string]*prometheus.Desc
 	budget     map[string]*prometheus.Desc
 	throttled  map[string]*prometheus.Desc
+	pushed     *prometheus.Desc
 }
 
 var sourceHelp = map[string]string{
@@ -164,6 +165,7 @@ func newCollector(n *node) *collector {
 	c.budget["used"] = desc("buffer_budget_used_bytes", "Memory that writing takes now.")
 	c.throttled["records"] = desc("throttled_records_total", "Records refused because their shard was over a limit of its stream.", "stream")
 	c.throttled["reads"] = desc("throttled_reads_total", "GetRecords refused because the shard was over a limit of its stream.", "stream")
+	c.pushed = desc("subscriptions", "SubscribeToShard calls under way.")
 	return c
 }
 
@@ -190,6 +192,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstHistogram(c.syncs, uint64(st.Syncs), st.SyncTime.Seconds(), buckets)
 	emit(c.budget["size"], prometheus.GaugeValue, float64(c.n.budget.Size()))
 	emit(c.budget["used"], prometheus.GaugeValue, float64(c.n.budget.Used()))
+	if k := c.n.kinesis; k != nil {
+		emit(c.pushed, prometheus.GaugeValue, float64(k.Subscriptions()))
+	}
 	for _, t := range c.n.limits.Counts() {
 		emit(c.throttled["records"], prometheus.CounterValue, float64(t.Records), t.Stream)
 		emit(c.throttled["reads"], prometheus.CounterValue, float64(t.Reads), t.Stream)
