@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"encoding/base64"
-	"fmt"
 	"strings"
 
 	"github.com/firehosed/firehosed/api/dynamodb/internal/expression"
@@ -302,13 +301,4 @@ func checkItemKey(item leases.Item, def *leases.Definition) error {
 		}
 	}
 	return nil
-}
-
-// describeValue renders a value in a message.
-func describeValue(v leases.Value) string {
-	text := v.Text
-	if v.Kind == leases.KindNumber {
-		text = v.Number.String()
-	}
-	return fmt.Sprintf("{%s:%s}", v.Kind, text)
 }

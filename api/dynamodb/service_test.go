@@ -186,10 +186,12 @@ func TestTexts(t *testing.T) {
 		{"BatchWriteItem", `{"RequestItems":{"app":[{"DeleteRequest":{"Key":{"leaseKey":{"S":"a"}}}},{"PutRequest":{"Item":{"leaseKey":{"S":"a"}}}}]}}`, validation + `"Provided list of item keys contains duplicates"}`},
 		{"TransactWriteItems", `{"TransactItems":[{"Delete":{"TableName":"app","Key":{"leaseKey":{"S":"a"}}}},{"Put":{"TableName":"app","Item":{"leaseKey":{"S":"a"}}}}]}`, validation + `"Transaction request cannot include multiple operations on one item"}`},
 		{"TransactWriteItems", `{"TransactItems":[{}]}`, validation + `"Invalid Request: TransactWriteRequest should contain Delete or Put or Update request"}`},
-		{"TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"app","Item":{"leaseKey":{"S":"z"}}}},` +
-			`{"ConditionCheck":{"TableName":"app","Key":{"leaseKey":{"S":"a"}},"ConditionExpression":"leaseCounter = :v","ExpressionAttributeValues":{":v":{"N":"2"}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}]}`,
+		{
+			"TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"app","Item":{"leaseKey":{"S":"z"}}}},` +
+				`{"ConditionCheck":{"TableName":"app","Key":{"leaseKey":{"S":"a"}},"ConditionExpression":"leaseCounter = :v","ExpressionAttributeValues":{":v":{"N":"2"}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}]}`,
 			`{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed]",` +
-				`"CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed","Message":"The conditional request failed","Item":{"leaseKey":{"S":"a"},"leaseCounter":{"N":"1"}}}]}`},
+				`"CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed","Message":"The conditional request failed","Item":{"leaseKey":{"S":"a"},"leaseCounter":{"N":"1"}}}]}`,
+		},
 
 		// What is not there.
 		{"CreateTable", `{"TableName":"new","AttributeDefinitions":[{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"k","KeyType":"HASH"}],"BillingMode":"PAY_PER_REQUEST","LocalSecondaryIndexes":[{}]}`, validation + `"LocalSecondaryIndexes is not there: this is a store of leases, not all of DynamoDB."}`},

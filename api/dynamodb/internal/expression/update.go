@@ -234,7 +234,7 @@ func (u *Update) Apply(item leases.Item) (leases.Item, error) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return compare(u.set[a].path, u.set[b].path) })
-	ok := true
+	var ok bool
 	for _, i := range order {
 		if whole, ok = put(whole, u.set[i].path, values[i]); !ok {
 			return nil, wrong(msgBadPath)
