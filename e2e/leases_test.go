@@ -363,5 +363,21 @@ func TestLeaseTables(t *testing.T) {
 	if !slices.Equal(names, []string{"app-CoordinatorState"}) {
 		t.Errorf("tables %q", names)
 	}
+
+	// Turned off there is no such service, and turned on again all is there.
+	left := &dynamodb.DescribeTableInput{TableName: aws.String("app-CoordinatorState")}
+	for _, on := range []bool{false, true} {
+		d.MustStop(t)
+		d.Configure(t, harness.Settings{Body: fmt.Sprintf("api: { lease_store: { enabled: %t, max_bytes: 2MiB } }\n", on)})
+		if err := d.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := c.DescribeTable(ctx, left); (err == nil) != on || on && aws.ToInt64(out.Table.ItemCount) != 1 {
+			t.Errorf("turned on: %t: %+v, %v", on, out, err)
+		}
+	}
+	if m := d.Metrics(t); m["firehosed_lease_store_tables"] != 1 || m["firehosed_lease_store_bytes"] == 0 || m["firehosed_lease_store_limit_bytes"] != 2<<20 {
+		t.Errorf("the metrics tell %v tables, %v of %v bytes", m["firehosed_lease_store_tables"], m["firehosed_lease_store_bytes"], m["firehosed_lease_store_limit_bytes"])
+	}
 	d.MustStop(t)
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/firehosed/firehosed/delivery"
 	"github.com/firehosed/firehosed/internal/certs"
 	"github.com/firehosed/firehosed/internal/vfs"
+	"github.com/firehosed/firehosed/leases"
 	"github.com/firehosed/firehosed/sources/file"
 	"github.com/firehosed/firehosed/streams"
 	"github.com/firehosed/firehosed/streams/limits"
@@ -48,6 +49,7 @@ type node struct {
 	requests   *requestMetrics
 	kinesis    *kinesis.Service
 	clients    *cloudwatch.Metrics
+	leases     *leases.Store // nil if the configuration turns it off
 	limits     *limits.Limiter
 	pair       *certs.Pair // of the port, nil without TLS
 
@@ -304,7 +306,7 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	leases, err := n.leaseStore(ctx)
+	leaseStore, err := n.leaseStore(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +314,7 @@ func (n *node) handler(ctx context.Context) (http.Handler, error) {
 		Services: append([]wire.Service{
 			k.Wire(), f.Wire(),
 			cloudwatch.New(n.clients).Wire(), sts.New(n.cfg.AccountID).Wire(),
-		}, leases...),
+		}, leaseStore...),
 		Access:       verifier,
 		MaxBodyBytes: int64(n.cfg.HTTP.MaxBody), MaxBytesInFlight: max(48<<20, 2*int64(n.cfg.HTTP.MaxBody)),
 		Logger: n.log, Observe: n.requests.observe,

@@ -240,5 +240,6 @@ func newMetrics(n *node) *prometheus.Registry {
 		build, newCollector(n), newClientCollector(n.clients), newShardCollector(n.kinesis),
 		n.requests.requests, n.requests.seconds, n.requests.bytesIn, n.requests.bytesOut)
 	reg.MustRegister(n.tlsMetrics()...)
+	reg.MustRegister(n.leaseMetrics()...)
 	return reg
 }
