@@ -41,7 +41,7 @@ func terraformTable() harness.Table {
 
 // conformanceDrivers are the programs of TestConformance, the longest first.
 func conformanceDrivers() []harness.Driver {
-	return slices.Concat(terraformDrivers(), pythonDrivers(), javaDrivers(), nodeDrivers(), goDrivers())
+	return slices.Concat(terraformDrivers(), pythonDrivers(), javaDrivers(), nodeDrivers(), goDrivers(), unavailable())
 }
 
 // TestConformance takes each client that can be had through the same scenario,
@@ -254,4 +254,16 @@ func terraformPlugins() (dir, missing string) {
 		}
 	}
 	return "", fmt.Sprintf("provider %s is in none of %v: set TERRAFORM_PLUGIN_DIR", provider, places)
+}
+
+// unavailable are clients that no package registry has, with the row that says so.
+func unavailable() []harness.Driver {
+	row := func(client, protocol, why string) harness.Driver {
+		return harness.Driver{Name: strings.ReplaceAll(strings.ToLower(client), " ", "-"), Rows: []harness.Row{{Client: client, Protocol: protocol}}, Unavailable: why}
+	}
+	return []harness.Driver{
+		row("aws CLI 2", "JSON, HTTP/1.1", "not tested: no package registry has the program; it shares its models and botocore with version 1"),
+		row("Fluent Bit", "JSON, HTTP/1.1 with TLS", "not tested: no package registry has the program"),
+		row("Vector", "JSON, HTTP/1.1", "not tested: no package registry has the program"),
+	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	driverTimeout = 5 * time.Minute
+	driverTimeout = 10 * time.Minute
 	maxLine       = 1 << 20
 	driverTail    = 6 << 10 // bytes of a driver's standard error that a failed test shows
 )

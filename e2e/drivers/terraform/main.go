@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-const stepTimeout = 3 * time.Minute
+const stepTimeout = 4 * time.Minute
 
 //go:embed main.tf
 var configuration []byte
