@@ -37,6 +37,9 @@ var kclTable = harness.Table{Name: "kcl", Steps: []string{
 	kclShared, kclResharded, kclTookOver, kclComplete, kclOrdered, kclCheckpoints,
 }}
 
+// kclModes name the ways to read in the table.
+var kclModes = map[string]string{"fanout": "fan-out", "polling": "polling"}
+
 // The columns of the table.
 const (
 	kclShared      = "two workers"
@@ -63,7 +66,7 @@ func TestKCL(t *testing.T) {
 				servers.Require(t, "java/"+version+"/classes/stamp")
 				a := testKCL(t, version, mode)
 				outcomes = append(outcomes, harness.Outcome{
-					Row:     harness.Row{Client: "Kinesis Client Library " + strings.TrimPrefix(version, "kcl"), Protocol: mode},
+					Row:     harness.Row{Client: "Kinesis Client Library " + strings.TrimPrefix(version, "kcl"), Protocol: kclModes[mode]},
 					Version: jarVersion(t, version, "amazon-kinesis-client"), Steps: a.steps,
 				})
 			})
@@ -178,6 +181,15 @@ func testKCL(t *testing.T, version, mode string) *application {
 			}
 		}
 		return nil
+	})
+	// The daemon has forgotten what came before it was killed.
+	harness.Eventually(t, kclLimit, "figures of the application in /metrics", func() error {
+		for sample := range d.Metrics(t) {
+			if strings.HasPrefix(sample, "firehosed_client_metric_sum{") && strings.Contains(sample, `namespace="billing"`) && strings.Contains(sample, `metric="RecordsProcessed"`) {
+				return nil
+			}
+		}
+		return errors.New("no RecordsProcessed")
 	})
 	if err := second.Stop(t.Context()); err != nil {
 		t.Error(err)

@@ -100,7 +100,14 @@ func TestKPL(t *testing.T) {
 	if len(seen) != kplRecords {
 		t.Errorf("%d records, want %d", len(seen), kplRecords)
 	}
-	t.Logf("%d user records in %d records, %d retries", len(seen), raw, result.Retries)
+	// The library reports once a second, if it lives that long.
+	reported := 0
+	for sample := range d.Metrics(t) {
+		if strings.HasPrefix(sample, "firehosed_client_metric_sum{") && strings.Contains(sample, `namespace="kpl-clicks"`) {
+			reported++
+		}
+	}
+	t.Logf("%d user records in %d records, %d retries, %d series of figures", len(seen), raw, result.Retries, reported)
 }
 
 // runJava runs a class of a module of e2e/java to its end and gives its standard output.

@@ -12,7 +12,7 @@ import (
 const (
 	heapMiB = 320
 	// Graceful shutdown of KCL waits for all record processors.
-	stopTimeout = 60 * time.Second
+	stopTimeout = 2 * time.Minute
 )
 
 // Worker is a process of an application.

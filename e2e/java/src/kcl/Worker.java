@@ -7,7 +7,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
 import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
@@ -103,7 +102,7 @@ public final class Worker {
             new Thread(
                 () -> {
                   try {
-                    scheduler.startGracefulShutdown().get(30, TimeUnit.SECONDS);
+                    Tuning.stop(scheduler);
                     // The JVM ends with 143 after SIGTERM; this says that it ended well.
                     worker.write("stopped\t-\t0\n");
                   } catch (Exception e) {

@@ -1,6 +1,8 @@
 package kcl;
 
 import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import software.amazon.kinesis.coordinator.Scheduler;
 import software.amazon.kinesis.leases.LeaseAssignmentStrategy;
 import software.amazon.kinesis.leases.LeaseManagementConfig;
 import software.amazon.kinesis.leases.LeaseManagementConfig.GracefulLeaseHandoffConfig;
@@ -8,6 +10,11 @@ import software.amazon.kinesis.leases.LeaseManagementConfig.GracefulLeaseHandoff
 /** What KCL 3 has beside the settings of KCL 2: a leader that assigns leases. */
 final class Tuning {
   private Tuning() {}
+
+  /** Ends a worker when its record processors have checkpointed. */
+  static void stop(Scheduler scheduler) throws Exception {
+    scheduler.startGracefulShutdown().get(90, TimeUnit.SECONDS);
+  }
 
   static void apply(LeaseManagementConfig leases) {
     leases
