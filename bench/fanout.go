@@ -74,7 +74,7 @@ func openEcho(ctx context.Context, c *http.Client, floor *process) (*echoStream,
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.Do(req)
+	res, err := c.Do(req) //nolint:bodyclose // The stream's close closes it.
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,7 @@ func serveFloor(args []string) error {
 	if err != nil {
 		return err
 	}
-	server := wire.NewServer(withEcho(f), nil)
+	server := wire.NewServer(withBytes(withEcho(f)), nil)
 	var running sync.WaitGroup
 	running.Go(func() { f.commit(ctx) })
 	running.Go(func() {

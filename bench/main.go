@@ -206,7 +206,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 }
 
 // tableNames are those that -only takes.
-const tableNames = "ingest, latency, formats, endtoend, experiment, fanout, which is push and subscribers, and log, which is appends, reads, starts and idle"
+const tableNames = "ingest, gets, latency, formats, endtoend, experiment, fanout, which is push and subscribers, and log, which is appends, reads, starts and idle"
 
 // part makes one table.
 type part struct {
@@ -218,6 +218,7 @@ type part struct {
 func (b *bench) parts() []part {
 	return []part{
 		{"", "ingest", b.ingest},
+		{"", "gets", b.gets},
 		{"", "latency", b.latency},
 		{"fanout", "push", b.push},
 		{"fanout", "subscribers", b.idleSubscribers},

@@ -136,7 +136,9 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-func nil2(context.Context, *wire.Request) (wire.StreamFunc, error) { return nil, errors.New("unreached") }
+func nil2(context.Context, *wire.Request) (wire.StreamFunc, error) {
+	return nil, errors.New("unreached")
+}
 
 // TestStreamsNeedOneForm refuses an operation that answers both ways, or none.
 func TestStreamsNeedOneForm(t *testing.T) {
