@@ -78,3 +78,30 @@ func FuzzRequests(f *testing.F) {
 		}
 	})
 }
+
+// TestLimitTakesLittle asks for a few records of a long backlog: memory for a
+// few is enough, and all of them come though there is no more.
+func TestLimitTakesLittle(t *testing.T) {
+	var opt kinesis.Options
+	f := open(t, t.TempDir(), func(o *kinesis.Options) { opt = *o })
+	s, err := kinesis.New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.create("s", 1)
+	one := `{"PartitionKey":"k","Data":"` + strings.Repeat("QUJD", 2000) + `"}`
+	for range 5 {
+		f.ok("PutRecords", `{"StreamName":"s","Records":[`+strings.Repeat(one+",", 499)+one+`]}`)
+	}
+	const inFlight = 2 << 20 // the backlog takes 15 MB, and 20 records 120 KB
+	f.handler, err = wire.NewHandler(wire.Options{
+		Services: []wire.Service{s.Wire()}, Access: access.Anyone{}, MaxBodyBytes: 64 << 10, MaxBytesInFlight: inFlight,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it := strings.Split(f.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`), `"`)[3]
+	if n := strings.Count(f.ok("GetRecords", `{"ShardIterator":"`+it+`","Limit":20}`), `"SequenceNumber"`); n != 20 {
+		t.Errorf("got %d records, want 20", n)
+	}
+}

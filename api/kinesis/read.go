@@ -131,7 +131,7 @@ func (s *Service) getRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	}
 	limit := int(in.Get("Limit").Int(maxGetRecords))
 	ref := streams.ShardRef{Stream: it.stream, StreamID: it.streamID, Shard: it.shard}
-	bytes, err := s.roomToRead(r, ref, it, t)
+	bytes, err := s.roomToRead(r, ref, it, t, limit)
 	if err != nil {
 		return err
 	}
@@ -241,8 +241,9 @@ const (
 )
 
 // roomToRead returns how many bytes a GetRecords may read, which is less than
-// the limit of the API when memory is short: clients just read on.
-func (s *Service) roomToRead(r *wire.Request, ref streams.ShardRef, it iterator, t target) (int64, error) {
+// the limit of the API when memory is short: clients just read on. limit is how
+// many records may be read.
+func (s *Service) roomToRead(r *wire.Request, ref streams.ShardRef, it iterator, t target, limit int) (int64, error) {
 	from := streams.Sequence(0)
 	if it.kind == streams.At {
 		from = it.seq
@@ -256,6 +257,11 @@ func (s *Service) roomToRead(r *wire.Request, ref streams.ShardRef, it iterator,
 	}
 	// Bytes is off by an index entry at most, and a page has at least a record.
 	want := min(there.Bytes+leastRead, maxGetBytes)
+	if n := int64(limit); n < there.Records {
+		// Half as much again as so many records have here on average. Where they
+		// are larger the page is smaller, and the client reads on.
+		want = min(want, there.Bytes/there.Records*n*3/2+leastRead)
+	}
 	granted := r.Reserve(want*readFactor, leastRead)
 	if granted == 0 {
 		return 0, wire.Errorf(codeThroughput, "%s", s.rateExceeded(it.shard, t))
