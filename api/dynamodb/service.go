@@ -26,6 +26,7 @@ type Service struct {
 	store           *leases.Store
 	region, account string
 	clock           func() time.Time
+	tokens          tokens
 }
 
 var accountPattern = regexp.MustCompile(`^\d{12}$`)
@@ -55,6 +56,8 @@ const (
 	codeLimit           = "LimitExceededException"
 	codeCondition       = "ConditionalCheckFailedException"
 	codeCanceled        = "TransactionCanceledException"
+	codeMismatch        = "IdempotentParameterMismatchException"
+	codeInProgress      = "TransactionInProgressException"
 	codeInternal        = "InternalServerError"
 	namespaceOwn        = "com.amazonaws.dynamodb.v20120810#"
 	namespaceValidation = "com.amazon.coral.validate#"
@@ -68,7 +71,7 @@ func errorType(code string) string {
 		return namespaceValidation + code
 	case wire.CodeInternal:
 		return namespaceOwn + codeInternal
-	case codeNotFound, codeTableNotFound, codeInUse, codeLimit, codeCondition, codeCanceled:
+	case codeNotFound, codeTableNotFound, codeInUse, codeLimit, codeCondition, codeCanceled, codeMismatch, codeInProgress:
 		return namespaceOwn + code
 	}
 	return namespaceService + code

@@ -11,6 +11,27 @@ import (
 )
 
 func (s *Service) transactWriteItems(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
+	token := r.Input.Get("ClientRequestToken")
+	if !token.Present() {
+		return s.transact(ctx, r, out)
+	}
+	x, err := s.tokens.begin(token.Text(), sumOf(r.Input.Get("TransactItems")), s.clock())
+	if err != nil {
+		return err
+	}
+	if x == nil { // it was done, and its answer did not arrive
+		out.BeginObject()
+		out.EndObject()
+		return nil
+	}
+	done := false
+	defer func() { s.tokens.end(x, done) }()
+	err = s.transact(ctx, r, out)
+	done = err == nil
+	return err
+}
+
+func (s *Service) transact(ctx context.Context, r *wire.Request, out *wire.Encoder) error {
 	var changes []leases.Change
 	for in := range r.Input.Get("TransactItems").Items() {
 		a, err := s.transactAction(in)
