@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/firehosed/firehosed/access"
@@ -79,8 +80,20 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// TestLimitTakesLittle asks for a few records of a long backlog: memory for a
-// few is enough, and all of them come though there is no more.
+// stuck is a client that does not take its answer until it is let go.
+type stuck struct {
+	discard
+	writing, free chan struct{}
+}
+
+func (s *stuck) Write(b []byte) (int, error) {
+	close(s.writing)
+	<-s.free
+	return s.discard.Write(b)
+}
+
+// TestLimitTakesLittle asks for a few records of a long backlog while another
+// client does not take its own few: there is memory for both.
 func TestLimitTakesLittle(t *testing.T) {
 	var opt kinesis.Options
 	f := open(t, t.TempDir(), func(o *kinesis.Options) { opt = *o })
@@ -93,7 +106,7 @@ func TestLimitTakesLittle(t *testing.T) {
 	for range 5 {
 		f.ok("PutRecords", `{"StreamName":"s","Records":[`+strings.Repeat(one+",", 499)+one+`]}`)
 	}
-	const inFlight = 2 << 20 // the backlog takes 15 MB, and 20 records 120 KB
+	const inFlight = 2 << 20 // the backlog has 15 MB, and 20 records 120 KB
 	f.handler, err = wire.NewHandler(wire.Options{
 		Services: []wire.Service{s.Wire()}, Access: access.Anyone{}, MaxBodyBytes: 64 << 10, MaxBytesInFlight: inFlight,
 	})
@@ -101,7 +114,19 @@ func TestLimitTakesLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	it := strings.Split(f.ok("GetShardIterator", `{"StreamName":"s","ShardId":"0","ShardIteratorType":"TRIM_HORIZON"}`), `"`)[3]
-	if n := strings.Count(f.ok("GetRecords", `{"ShardIterator":"`+it+`","Limit":20}`), `"SequenceNumber"`); n != 20 {
+	body := `{"ShardIterator":"` + it + `","Limit":20}`
+	other := &stuck{discard: discard{header: http.Header{}}, writing: make(chan struct{}), free: make(chan struct{})}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(other.free)
+	wg.Go(func() {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", jsonType)
+		r.Header.Set("X-Amz-Target", "Kinesis_20131202.GetRecords")
+		f.handler.ServeHTTP(other, r)
+	})
+	<-other.writing
+	if n := strings.Count(f.ok("GetRecords", body), `"SequenceNumber"`); n != 20 {
 		t.Errorf("got %d records, want 20", n)
 	}
 }
