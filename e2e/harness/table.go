@@ -27,6 +27,8 @@ const (
 type Table struct {
 	Name  string
 	Steps []string
+	// Complete means that the outcomes are of all its rows: others go.
+	Complete bool
 }
 
 // Record compares the rows with the document, or with update writes them into
@@ -109,6 +111,9 @@ func (table Table) merge(document string, outcomes []Outcome) (string, error) {
 		return "", fmt.Errorf("no %q behind %q", end, begin)
 	}
 	rows := map[Row]string{}
+	gone := func(row Row) bool {
+		return table.Complete && !slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Row == row })
+	}
 	header := table.header()
 	// The rows of a table with other columns are of no use.
 	if kept, ok := strings.CutPrefix(old, header); ok {
@@ -117,7 +122,9 @@ func (table Table) merge(document string, outcomes []Outcome) (string, error) {
 			if len(cells) < 3 {
 				return "", fmt.Errorf("no row of table %s: %q", table.Name, line)
 			}
-			rows[Row{strings.TrimSpace(cells[0]), strings.TrimSpace(cells[2])}] = line
+			if row := (Row{strings.TrimSpace(cells[0]), strings.TrimSpace(cells[2])}); !gone(row) {
+				rows[row] = line
+			}
 		}
 	}
 	for _, o := range outcomes {

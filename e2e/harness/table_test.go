@@ -53,6 +53,11 @@ func TestTableMerge(t *testing.T) {
 			}
 		})
 	}
+	complete := testTable
+	complete.Complete = true
+	if got, err := complete.merge(testDocument, []Outcome{unavailable}); err != nil || strings.Contains(got, "| other |") || !strings.Contains(got, "| gone |") {
+		t.Errorf("a row that nothing stands for any more: %v\n%s", err, got)
+	}
 	if _, err := testTable.merge("no markers", nil); err == nil {
 		t.Error("a document without the markers is accepted")
 	}
