@@ -191,8 +191,8 @@ func (d *driver) throttle(ctx context.Context) (string, error) {
 	if refused == 0 || refused == len(in.Records) || int(aws.ToInt32(out.FailedRecordCount)) != refused {
 		return "", fmt.Errorf("PutRecords of 4 MiB: %d of %d records are refused, FailedRecordCount %d", refused, len(in.Records), aws.ToInt32(out.FailedRecordCount))
 	}
-	put := &kinesis.PutRecordInput{StreamName: d.throttled, Data: make([]byte, 100<<10), PartitionKey: aws.String("k")}
-	if err := refusedOnce(20, func() error {
+	put := &kinesis.PutRecordInput{StreamName: d.throttled, Data: make([]byte, 400<<10), PartitionKey: aws.String("k")}
+	if err := refusedOnce(func() error {
 		_, err := d.client.PutRecord(ctx, put, once)
 		return err
 	}); err != nil {
@@ -206,7 +206,7 @@ func (d *driver) throttle(ctx context.Context) (string, error) {
 		return "", err
 	}
 	get := &kinesis.GetRecordsInput{ShardIterator: it.ShardIterator}
-	if err := refusedOnce(20, func() error {
+	if err := refusedOnce(func() error {
 		_, err := d.client.GetRecords(ctx, get, once)
 		return err
 	}); err != nil {
@@ -218,16 +218,28 @@ func (d *driver) throttle(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// refusedOnce calls until the answer is that the throughput is exceeded.
-func refusedOnce(tries int, call func() error) error {
-	for range tries {
-		err := call()
-		if _, ok := errors.AsType[*types.ProvisionedThroughputExceededException](err); ok {
-			return nil
+// refusedOnce calls several times at once until an answer is that the throughput
+// is exceeded: one after the other may be too slow on a machine that is busy.
+func refusedOnce(call func() error) error {
+	const rounds, atOnce = 5, 8
+	for range rounds {
+		answers := make(chan error, atOnce)
+		for range atOnce {
+			go func() { answers <- call() }()
 		}
-		if err != nil {
-			return err
+		refused := false
+		var other error
+		for range atOnce {
+			err := <-answers
+			if _, ok := errors.AsType[*types.ProvisionedThroughputExceededException](err); ok {
+				refused = true
+			} else if err != nil {
+				other = err
+			}
+		}
+		if refused || other != nil {
+			return other
 		}
 	}
-	return fmt.Errorf("%d calls in a row are not refused", tries)
+	return fmt.Errorf("%d calls at once are not refused, %d times", atOnce, rounds)
 }

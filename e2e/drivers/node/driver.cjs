@@ -211,7 +211,7 @@ class Driver {
     check(refused.every((r) => r.ErrorCode === "ProvisionedThroughputExceededException" && r.ErrorMessage), refused[0]);
     const { ShardIterator } = await this.call("GetShardIterator", { StreamName, ShardId: "shardId-000000000000", ShardIteratorType: "LATEST" }, patient);
     for (const [operation, input] of [
-      ["PutRecord", { StreamName, Data: Buffer.alloc(102400), PartitionKey: "k" }],
+      ["PutRecord", { StreamName, Data: Buffer.alloc(204800), PartitionKey: "k" }],
       ["GetRecords", { ShardIterator }],
     ]) {
       const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => this.call(operation, input, once)));

@@ -1,5 +1,6 @@
 """The driver of boto3."""
 
+import concurrent.futures
 import os
 import re
 import sys
@@ -89,11 +90,12 @@ class Boto3(Scenario):
         shard = {"StreamName": self.throttled, "ShardId": "shardId-000000000000", "ShardIteratorType": "LATEST"}
         it = self.call("GetShardIterator", by=self.patient, **shard)["ShardIterator"]
         for operation, members in (
-            ("PutRecord", {"StreamName": self.throttled, "Data": b"x" * 102400, "PartitionKey": "k"}),
+            ("PutRecord", {"StreamName": self.throttled, "Data": b"x" * 409600, "PartitionKey": "k"}),
             ("GetRecords", {"ShardIterator": it}),
         ):
-            codes = {self.refused(operation, members) for _ in range(20)}
-            check("ProvisionedThroughputExceededException" in codes, f"20 calls of {operation} in a row are answered with {codes}")
+            with concurrent.futures.ThreadPoolExecutor(8) as at_once:
+                codes = set(at_once.map(lambda _: self.refused(operation, members), range(24)))
+            check("ProvisionedThroughputExceededException" in codes, f"24 calls of {operation}, eight at once, are answered with {codes}")
             self.call(operation, by=self.patient, **members)
 
     def refused(self, operation, members):
