@@ -43,7 +43,8 @@ func Start(ctx context.Context, s Spec) (*Worker, error) {
 	w := &Worker{Name: s.Name, file: filepath.Join(s.Dir, s.Name+".journal")}
 	w.Process, err = servers.Launch(ctx, servers.Spec{
 		Name: "worker " + s.Name, Path: java,
-		Args: append(options, "kcl.Worker", s.Application, s.Name, s.Stream, s.Mode, w.file),
+		// Who leads and what it assigns is worth a look when a worker stays idle.
+		Args: append(options, "-Dorg.slf4j.simpleLogger.log.software.amazon.kinesis.coordinator=info", "kcl.Worker", s.Application, s.Name, s.Stream, s.Mode, w.file),
 		Env:  append(servers.WithoutJavaOptions(os.Environ()), s.Env...),
 		Dir:  s.Dir, LogFile: filepath.Join(s.Dir, s.Name+".log"), StopTimeout: stopTimeout,
 	})
