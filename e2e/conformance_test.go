@@ -48,6 +48,7 @@ func conformanceDrivers() []harness.Driver {
 // against one daemon that verifies signatures, and compares what worked with the
 // table in docs/compatibility.md. E2E_CLIENTS, a regular expression, chooses drivers.
 func TestConformance(t *testing.T) {
+	t.Parallel() // with those of the Kinesis Client Library and the Producer Library: much of it is waiting
 	chosen := regexp.MustCompile(os.Getenv("E2E_CLIENTS"))
 	drivers := slices.DeleteFunc(conformanceDrivers(), func(d harness.Driver) bool { return !chosen.MatchString(d.Name) })
 	if len(drivers) == 0 {

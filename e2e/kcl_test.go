@@ -56,6 +56,7 @@ const (
 // missing, and those of a key come in order. KCL 3 with fan-out runs always;
 // E2E_KCL=all adds polling and KCL 2, which e2e/setup.sh java_more installs.
 func TestKCL(t *testing.T) {
+	t.Parallel() // KCL waits for up to 30 s at each start
 	var outcomes []harness.Outcome
 	for _, version := range []string{"kcl3", "kcl2"} {
 		for _, mode := range []string{"fanout", "polling"} {

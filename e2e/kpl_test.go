@@ -29,6 +29,7 @@ var aggregateMagic = []byte{0xf3, 0x89, 0x9a, 0xc2}
 // TestKPL puts records with the Kinesis Producer Library, which aggregates them
 // and speaks TLS only, and takes them apart again with the code of KCL.
 func TestKPL(t *testing.T) {
+	t.Parallel() // beside other clients
 	servers.Require(t, "java/kpl/classes/stamp", "java/kcl3/classes/stamp")
 	d := harness.Run(t, harness.Settings{
 		TLS: true, HTTP: fmt.Sprintf(", auth: sigv4, keys: [ { name: kpl, access_key: %s, secret_key: %q } ]", conformanceKey, conformanceSecret),

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/firehosed/firehosed/e2e/servers"
@@ -31,12 +32,17 @@ type Table struct {
 	Complete bool
 }
 
+// recording is held from reading the document to writing it.
+var recording sync.Mutex
+
 // Record compares the rows with the document, or with update writes them into
 // it; rows that are not among the outcomes, or did not run on this machine, stay
 // as they are. A step that failed, or was not reported, fails the test, and is
 // not written.
 func (table Table) Record(t testing.TB, update bool, outcomes []Outcome) {
 	t.Helper()
+	recording.Lock() // tests of several tables run beside each other
+	defer recording.Unlock()
 	root, err := servers.Root()
 	if err != nil {
 		t.Fatal(err)
