@@ -11,7 +11,7 @@ CRASHSEEDS ?= 100000
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BIN      := bin/firehosed
 # The packages whose concurrency promises matter most: they run under the race detector in CI.
-RACE     ?= ./streams/... ./delivery/... ./buffer/... ./sources/... ./sinks/...
+RACE     ?= ./streams/... ./delivery/... ./buffer/... ./sources/... ./sinks/... ./leases/... ./access ./api/kinesis ./api/dynamodb/...
 
 .DEFAULT_GOAL := build
 .PHONY: build run test race lint vet fmt fmt-check fuzz crash e2e bench check docs clean help
@@ -28,7 +28,7 @@ run: build ## build, start on config.example.yaml, send records, show the files 
 test: ## all tests of this module
 	$(GOTEST) -timeout 5m ./...
 
-race: ## the log and delivery packages under the race detector
+race: ## the log, delivery, lease store and Kinesis packages under the race detector
 	CGO_ENABLED=1 $(GOTEST) -race -timeout 14m $(RACE)
 
 vet:
