@@ -82,7 +82,7 @@ step "configurations" 60 bash -c configurations
 step "test" 900 make test GOTEST="$gotest"
 step "race" 900 make race GOTEST="$gotest"
 step "crash" 600 make crash CRASHSEEDS="${CRASHSEEDS:-500}" GOTEST="$gotest"
-step "fuzz" 900 make fuzz FUZZTIME="${FUZZTIME:-2s}"
+step "fuzz" 900 make fuzz FUZZTIME="${FUZZTIME:-5s}"
 step "unit file" 60 systemd-analyze security --offline=true --threshold=20 --no-pager deploy/firehosed.service
 step "make run" 120 bash -c demo
 step "links" 60 sh scripts/links.sh
