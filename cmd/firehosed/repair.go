@@ -54,6 +54,9 @@ func printRepair(w io.Writer, rep *wal.Repaired) error {
 		_, err := fmt.Fprintln(w, "nothing to repair: every record can be read")
 		return err
 	}
+	if rep.Format != "" {
+		fmt.Fprintln(w, rep.Format)
+	}
 	if rep.Rebuilt != "" {
 		fmt.Fprintln(w, rep.Rebuilt)
 	}

@@ -1,15 +1,12 @@
 package wal
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -56,6 +53,7 @@ type Log struct {
 
 	journalDamage []*streams.DamageError // met by this start
 	rebuilt       *rebuilt               // if no snapshot could be read
+	reformat      *reformat              // if a repair found FORMAT wrong
 	codec         decompressor
 
 	compressed compressions
@@ -222,78 +220,9 @@ func (l *Log) start() error {
 	return l.recover()
 }
 
-const formatHead = "firehosed log"
-
-// readFormat reads the format file, which names the version of everything
-// else, or begins a new log.
-func (l *Log) readFormat() error {
-	path := filepath.Join(l.dir, formatFile)
-	b, err := readFile(l.opt.FS, path, 4096)
-	if errors.Is(err, os.ErrNotExist) {
-		return l.begin(path)
-	}
-	if err != nil {
-		return err
-	}
-	var version int
-	var id string
-	if _, err := fmt.Sscanf(string(b), formatHead+"\nformat %d\nid %s\n", &version, &id); err != nil {
-		return fmt.Errorf("%w: %s does not begin with %q; is this the data directory of something else?", ErrFormat, path, formatHead)
-	}
-	if version > formatVersion {
-		return fmt.Errorf("%w: it has format %d and was written by a newer version; this version reads format %d. Start the newer version again, or restore a backup", ErrFormat, version, formatVersion)
-	}
-	raw, err := hex.DecodeString(id)
-	if err != nil || len(raw) != len(l.id) || version != formatVersion {
-		return fmt.Errorf("%w: %s is damaged; its id also stands in every snapshot under %s", ErrFormat, path, metaDir)
-	}
-	l.setID([16]byte(raw))
-	return nil
-}
-
 // setID derives what depends on the id of the log.
 func (l *Log) setID(id [16]byte) {
 	l.id, l.seed, l.keys = id, seedOf(id), newKeyring(id, l.opt.Keys)
-}
-
-// begin makes an empty log. The format file comes last: without it nothing was
-// acknowledged yet.
-func (l *Log) begin(path string) error {
-	for _, d := range []string{shardsDir, journalDir} {
-		list, err := l.opt.FS.ReadDir(filepath.Join(l.dir, d))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		if len(list) > 0 {
-			return fmt.Errorf("%w: %s is missing, yet there is data under %s", ErrFormat, path, d)
-		}
-	}
-	var id [16]byte
-	if _, err := io.ReadFull(rand.Reader, id[:]); err != nil {
-		return err
-	}
-	l.setID(id)
-	for _, d := range []string{journalDir, metaDir, shardsDir} {
-		if err := l.opt.FS.MkdirAll(filepath.Join(l.dir, d), 0o700); err != nil {
-			return err
-		}
-	}
-	l.mu.Lock()
-	snap := l.capture()
-	l.mu.Unlock()
-	b, err := snap.encode(l.seed, l.keys)
-	if err != nil {
-		return err
-	}
-	if err := writeFile(l.opt.FS, filepath.Join(l.dir, metaDir, snapshotName(snap.Number)), b); err != nil {
-		return err
-	}
-	if err := l.syncPath(); err != nil {
-		return err
-	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "%s\nformat %d\nid %s\n", formatHead, formatVersion, hex.EncodeToString(l.id[:]))
-	return writeFile(l.opt.FS, path, []byte(text.String()))
 }
 
 // syncPath makes the directory of the log durable, and the way to it: a process

@@ -61,6 +61,9 @@ func (r *rebuilt) keep(l *Log) error {
 // nothing can be changed: somebody has to look first.
 func (r *recovery) rebuild(unreadable []string, highest uint64, cause error) error {
 	l := r.l
+	if err := l.otherLog(); err != nil {
+		return err
+	}
 	if cause == nil {
 		cause = errors.New("there is none")
 	}

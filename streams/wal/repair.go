@@ -50,6 +50,8 @@ type FileDamage struct {
 // Repaired is what Repair found, and did or would do.
 type Repaired struct {
 	Applied bool `json:"applied"`
+	// Format tells why the file FORMAT is written again.
+	Format string `json:"format,omitempty"`
 	// Losses are given up: reads pass over them and count that, and their
 	// shards take records again.
 	Losses []Loss `json:"losses,omitempty"`
@@ -69,7 +71,7 @@ type Repaired struct {
 
 // Clean reports whether there is nothing to repair.
 func (r *Repaired) Clean() bool {
-	return len(r.Losses) == 0 && len(r.Journal) == 0 && len(r.Files) == 0 && r.Rebuilt == ""
+	return len(r.Losses) == 0 && len(r.Journal) == 0 && len(r.Files) == 0 && r.Rebuilt == "" && r.Format == ""
 }
 
 // ErrNoLog means that there is no log in a directory.
@@ -81,8 +83,11 @@ var ErrNoLog = errors.New("no log here")
 // replaced by what is left of them, and the originals kept in lost+found. It can
 // be ended at any moment and run again. Nothing that can be read is given up.
 //
+// A missing or wrong FORMAT is written again if all other files are of one log.
+//
 // An error wraps vfs.ErrLocked while a process uses the directory, ErrNoLog if
-// there is no log, ErrFormat if a newer version wrote it.
+// there is no log, ErrFormat if a newer version wrote it or it cannot be told
+// which log it is.
 func Repair(ctx context.Context, dir string, opt RepairOptions) (*Repaired, error) {
 	o := opt.Options.withDefaults()
 	o.repairing = true
@@ -132,6 +137,9 @@ type damagedFile struct {
 func (r *repairer) run(apply bool) error {
 	for _, d := range r.l.journalDamage {
 		r.out.Journal = append(r.out.Journal, FileDamage{File: d.File, From: d.From, To: d.To, Reason: d.Reason})
+	}
+	if err := r.reformat(); err != nil {
+		return err
 	}
 	r.l.rebuilt.tell(r.out)
 	if err := r.l.rebuilt.keep(r.l); err != nil {
