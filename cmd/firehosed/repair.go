@@ -83,6 +83,9 @@ func printRepair(w io.Writer, rep *wal.Repaired) error {
 	for _, d := range rep.Files {
 		fmt.Fprintf(w, "%s: bytes %d to %d: %s; its records are whole, and it is written again\n", d.File, d.From, d.To, d.Reason)
 	}
+	for _, d := range rep.Unreadable {
+		fmt.Fprintf(w, "%s: bytes %d to %d: %s\n", d.File, d.From, d.To, d.Reason)
+	}
 	for _, path := range rep.Moved {
 		fmt.Fprintln(w, "kept", path)
 	}

@@ -102,7 +102,11 @@ func (l *Log) arrivalOf(s *shard, src *source, seq streams.Sequence) (int64, err
 	defer l.files.release(h)
 	var b [headerBytes]byte
 	for off := src.part.off; off < src.part.until; {
-		if _, err := h.ReadAt(b[:], off); err != nil {
+		_, err := h.ReadAt(b[:], off)
+		if isUnreadable(err) {
+			err = &streams.DamageError{File: src.path, From: off, To: src.part.until, Reason: unreadableReason}
+		}
+		if err != nil {
 			return 0, err
 		}
 		head, ok := parseHeader(b[:], l.seed)

@@ -588,7 +588,7 @@ func (h *history) follow(ctx context.Context, l *Log, name string) {
 				if errors.Is(err, streams.ErrNotFound) && h.aging {
 					continue // the shard has expired
 				}
-				if !errors.Is(err, syscall.EIO) && !errors.Is(err, context.Canceled) && !errors.Is(err, streams.ErrReadOnly) {
+				if !errors.Is(err, syscall.EIO) && !isUnreadableDamage(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, streams.ErrReadOnly) {
 					h.t.Errorf("read while appending: %v", err)
 				}
 				return

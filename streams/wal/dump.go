@@ -42,17 +42,25 @@ var ErrNoLogID = errors.New("id of the log is not known")
 // the words of docs/formats. It only reads, takes no lock, and so also works on
 // a directory that a daemon uses; what is being written may then show as
 // damaged. Damaged files are shown as far as they can be told: every frame
-// whose header is whole, wherever it lies. An error means that a file could not
-// be read or w not be written; damage is none.
+// whose header is whole, wherever it lies. Bytes that the disk does not give show
+// as zeros, and are listed at the end. An error means that a file could not be
+// opened or w not be written; damage is none.
 //
 // It holds one frame in memory at a time, or a snapshot.
 func Dump(ctx context.Context, w io.Writer, path string, opt DumpOptions) error {
 	if opt.FS == nil {
 		opt.FS = vfs.OS()
 	}
+	patched := newPatchedFS(opt.FS)
+	opt.FS = patched
 	d := &dumper{ctx: ctx, w: bufio.NewWriterSize(w, 64<<10), opt: opt}
 	defer d.codec.close()
 	err := d.path(filepath.Clean(path))
+	for _, h := range patched.list() {
+		if err == nil {
+			err = d.entry("unreadable", h.From, field{"path", h.File}, field{"until", h.To}, field{"reason", h.Reason})
+		}
+	}
 	if ferr := d.w.Flush(); err == nil {
 		err = ferr
 	}

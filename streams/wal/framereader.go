@@ -52,7 +52,7 @@ func (r *frameReader) next() (frame, error) {
 		int64(h.size()) > r.end-r.off {
 		return frame{}, &streams.DamageError{
 			File: r.path, From: r.off, To: r.end,
-			Reason: fmt.Sprintf("no frame of this shard at byte %d", r.off),
+			Reason: reasonFor(r.f, r.off, r.off+headerBytes, fmt.Sprintf("no frame of this shard at byte %d", r.off)),
 		}
 	}
 	if err := r.fill(h.size()); err != nil {
@@ -173,7 +173,7 @@ func (r *frameReader) dataKey() (*dataKey, error) {
 func (r *frameReader) damage(f *frame, why string) error {
 	return &streams.DamageError{
 		File: r.path, From: r.at, To: r.off,
-		Reason: fmt.Sprintf("%s in records %d to %d", why, f.base, f.next()-1),
+		Reason: fmt.Sprintf("%s in records %d to %d", reasonFor(r.f, r.at, r.off, why), f.base, f.next()-1),
 	}
 }
 
@@ -196,6 +196,10 @@ func (r *frameReader) fill(n int) error {
 	grown := make([]byte, want)
 	have := copy(grown, r.buf)
 	got, err := r.f.ReadAt(grown[have:], at)
+	if isUnreadable(err) { // the records around it can still be had
+		r.f = &patchy{f: r.f, size: r.end}
+		got, err = r.f.ReadAt(grown[have:], at)
+	}
 	if have+got < n {
 		if err == nil || errors.Is(err, io.EOF) {
 			return &streams.DamageError{File: r.path, From: at + int64(got), To: r.end, Reason: "the file is too short"}

@@ -19,6 +19,7 @@ type indexEntry struct {
 type index struct {
 	entries []indexEntry
 	end     int64         // where the next frame goes
+	holed   bool          // it was built by a walk that could not read some bytes
 	lru     *list.Element // guarded by indexes.mu
 }
 

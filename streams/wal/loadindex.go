@@ -40,7 +40,7 @@ func (l *Log) loadIndex(s *shard, seg *segment) error {
 	var b built
 	ok := false
 	if sealed {
-		if b, ok, err = l.readFooter(h, seg); err != nil {
+		if b, ok, err = l.readFooter(h, seg); err != nil && !isUnreadable(err) {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, si
 		}
 		var bad *streams.DamageError
 		if errors.As(err, &bad) {
-			if r.off = l.nextFrame(f, s, at+8, size, b.next); r.off < 0 {
+			if r.off = l.nextFrame(r.f, s, at+8, size, b.next); r.off < 0 {
 				break
 			}
 			r.buf = nil
@@ -163,6 +163,7 @@ func (l *Log) scanSegment(f io.ReaderAt, path string, s *shard, seg *segment, si
 		}
 		b.next = fr.next()
 	}
+	b.index.holed = unreadableIn(r.f, 0, size)
 	if !sealed {
 		b.index.end = size
 	}
@@ -176,6 +177,10 @@ func (l *Log) nextFrame(f io.ReaderAt, s *shard, off, end int64, next streams.Se
 	buf := make([]byte, maxChunk)
 	for off < end {
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
+		if isUnreadable(err) {
+			f = &patchy{f: f, size: end}
+			n, err = f.ReadAt(buf[:min(int64(len(buf)), end-off)], off)
+		}
 		for i := 0; i+headerBytes <= n; i += 8 {
 			h, ok := parseHeader(buf[i:n], l.seed)
 			if ok && h.isRecords() && h.stream == s.st.id && h.shard == uint32(s.id) && h.seq >= uint64(next) {

@@ -19,9 +19,18 @@ type source struct {
 	part  extent
 	end   int64 // of the frames
 	next  streams.Sequence
+	holed bool // a walk for the index could not read all of it
 	known bool // part and end are, else the index must be loaded first
 	hole  *damaged
 	tip   bool
+}
+
+// reason adds to why records are damaged that the disk did not give them, if so.
+func (src *source) reason(why string) string {
+	if src.holed {
+		return why + ": " + unreadableReason
+	}
+	return why
 }
 
 // locate finds the source of the records at seq and after it, as many as limit
@@ -32,6 +41,7 @@ func (l *Log) locate(s *shard, seq streams.Sequence, limit streams.Limit) source
 	src := s.locate(seq, limit)
 	if src.seg != nil && src.seg.index != nil {
 		src.part, src.end, src.known = src.seg.index.extent(src.seg, seq, limit), src.seg.size, true
+		src.holed = src.seg.index.holed
 		victims = l.indexes.touch(s, src.seg)
 	}
 	s.mu.Unlock()
@@ -186,7 +196,7 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		if errors.Is(err, io.EOF) {
 			if c.page.Next < src.next {
 				// All frames were read, and yet records are missing.
-				return false, &streams.DamageError{File: src.path, From: src.part.off, To: src.end, Reason: "records are missing"}
+				return false, &streams.DamageError{File: src.path, From: src.part.off, To: src.end, Reason: src.reason("records are missing")}
 			}
 			return true, nil
 		}
@@ -207,7 +217,7 @@ func (l *Log) fillFromSegment(s *shard, src *source, c *collector) (more bool, e
 		if f.base > c.page.Next {
 			return false, &streams.DamageError{
 				File: src.path, From: src.part.off, To: r.at,
-				Reason: fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1),
+				Reason: src.reason(fmt.Sprintf("records %d to %d are missing", c.page.Next, f.base-1)),
 			}
 		}
 		if err := r.check(&f); err != nil {

@@ -217,7 +217,11 @@ func (l *Log) start() error {
 	if err := l.findBallast(); err != nil {
 		return err
 	}
-	return l.recover()
+	err := l.recover()
+	if isUnreadable(err) {
+		err = fmt.Errorf("%w. The disk does not give these bytes; firehosed repair tells what that costs", err)
+	}
+	return err
 }
 
 // setID derives what depends on the id of the log.

@@ -486,7 +486,7 @@ func (r *recovery) walkOpen(stream uint64, sf *segmentFile, path string, journal
 		case journal <= uint64(sf.next) && (err != nil || got.base > sf.next || !bodyOK(got.buf, fr.head, r.l.seed)):
 			return end, nil
 		case errors.As(err, &bad):
-			if fr.off = r.l.nextFrame(f, s, at+8, st.Size(), sf.next); fr.off < 0 {
+			if fr.off = r.l.nextFrame(fr.f, s, at+8, st.Size(), sf.next); fr.off < 0 {
 				return end, nil
 			}
 			fr.buf = nil

@@ -345,6 +345,11 @@ func (r *recovery) checkOpen(s *shard, seg *segment) error {
 	if err != nil {
 		return err
 	}
+	if r.l.opt.repairing && st.Size() >= seg.size {
+		if st, err = r.cutUnreadable(seg); err != nil {
+			return err
+		}
+	}
 	if st.Size() >= seg.size {
 		return nil
 	}
@@ -372,6 +377,30 @@ func (r *recovery) checkOpen(s *shard, seg *segment) error {
 		}
 	}
 	return nil
+}
+
+// cutUnreadable cuts an open segment before the block where it ends if the disk
+// does not give that block: it could not be written either, and is in the way of
+// what comes next.
+func (r *recovery) cutUnreadable(seg *segment) (st fs.FileInfo, err error) {
+	f, err := r.l.opt.FS.OpenFile(seg.path(), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	from := seg.size &^ (block - 1)
+	if from < seg.size {
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], from); err != nil {
+			return nil, err
+		}
+		if unreadableIn(f, from, from+1) {
+			if err := f.Truncate(from); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f.Stat()
 }
 
 // hole notes records that are lost, and stops appends to their shard: whoever

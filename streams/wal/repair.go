@@ -61,6 +61,9 @@ type Repaired struct {
 	// Files are segments whose records are whole, but header or index is not:
 	// they are written again.
 	Files []FileDamage `json:"files,omitempty"`
+	// Unreadable are bytes that the disk does not give. Those that matter are
+	// also part of what is told above.
+	Unreadable []FileDamage `json:"unreadable,omitempty"`
 	// Streams were found by their segments only, as no snapshot could be read.
 	Streams []string `json:"streams,omitempty"`
 	// Rebuilt tells that, and what could not be brought back.
@@ -71,7 +74,7 @@ type Repaired struct {
 
 // Clean reports whether there is nothing to repair.
 func (r *Repaired) Clean() bool {
-	return len(r.Losses) == 0 && len(r.Journal) == 0 && len(r.Files) == 0 && r.Rebuilt == "" && r.Format == ""
+	return len(r.Losses) == 0 && len(r.Journal) == 0 && len(r.Files) == 0 && r.Rebuilt == "" && r.Format == "" && len(r.Unreadable) == 0
 }
 
 // ErrNoLog means that there is no log in a directory.
@@ -82,6 +85,8 @@ var ErrNoLog = errors.New("no log here")
 // reads pass over them and their shards take records again; damaged files are
 // replaced by what is left of them, and the originals kept in lost+found. It can
 // be ended at any moment and run again. Nothing that can be read is given up.
+// Where the disk gives no bytes (EIO) it reads on behind the block: that is damage
+// like any other, and zeros in what is kept of the file.
 //
 // A missing or wrong FORMAT is written again if all other files are of one log.
 //
@@ -103,11 +108,13 @@ func Repair(ctx context.Context, dir string, opt RepairOptions) (*Repaired, erro
 	if !opt.Apply {
 		o.FS = overlayfs.New(o.FS)
 	}
+	patched := newPatchedFS(o.FS)
+	o.FS = patched
 	l, err := openIdle(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("repair: %w", err)
 	}
-	r := &repairer{ctx: ctx, l: l, out: &Repaired{Applied: opt.Apply}}
+	r := &repairer{ctx: ctx, l: l, patched: patched, out: &Repaired{Applied: opt.Apply}}
 	err = r.run(opt.Apply)
 	if cerr := l.Close(); err == nil {
 		err = cerr
@@ -119,9 +126,10 @@ func Repair(ctx context.Context, dir string, opt RepairOptions) (*Repaired, erro
 }
 
 type repairer struct {
-	ctx context.Context
-	l   *Log
-	out *Repaired
+	ctx     context.Context
+	l       *Log
+	patched *patchedFS
+	out     *Repaired
 
 	files []damagedFile
 	lost  map[*shard][]damaged
@@ -170,6 +178,7 @@ func (r *repairer) run(apply bool) error {
 			return err
 		}
 	}
+	r.out.Unreadable = r.patched.list()
 	if !apply || r.out.Clean() {
 		return nil
 	}
@@ -293,6 +302,10 @@ func (r *repairer) look(s *shard) error {
 
 // minRecordBytes is what a record takes at least.
 const minRecordBytes = 3
+
+func compareFileDamage(a, b *FileDamage) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.From, b.From))
+}
 
 func mostRecords(e *streams.DamageError) streams.Sequence {
 	return streams.Sequence(max(e.To-e.From, block)/minRecordBytes + 1) //nolint:gosec // Positive.

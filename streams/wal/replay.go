@@ -35,6 +35,8 @@ type replayer struct {
 	torn   int64
 	doubt  bool         // a sync failed before: what is read must come from the disk
 	groups []foundGroup // whole ones after the last damage, if in doubt
+	blind  []*scanned   // files of which so much cannot be read that it is not known what they hold
+	blamed int          // as many of them were taken for damage
 }
 
 // replay applies what the journal holds beyond the snapshot, and opens it for
@@ -42,7 +44,7 @@ type replayer struct {
 func (r *recovery) replay() (err error) {
 	p := &replayer{r: r, l: r.l, synced: r.snap.Synced, number: r.snap.Group, doubt: r.l.syncFailedBefore()}
 	defer func() {
-		for _, f := range p.files {
+		for _, f := range slices.Concat(p.files, p.blind) {
 			if cerr := f.f.Close(); err == nil {
 				err = cerr
 			}
@@ -122,6 +124,11 @@ func (p *replayer) scanFile(name string) error {
 		g, off, err := p.findGroup(s, block, func(g groupInfo, _ int64) bool { return g.lsn >= p.r.snap.LSN })
 		if err != nil {
 			return errors.Join(err, f.Close())
+		}
+		if off < 0 && unreadableIn(f, 0, s.size) {
+			s.damaged = true
+			p.blind = append(p.blind, s)
+			return nil
 		}
 		if off < 0 {
 			if err := f.Close(); err != nil {
@@ -223,6 +230,12 @@ func (p *replayer) run(lsn uint64) (last []byte, end uint64, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
+		if to <= lsn && p.blamed < len(p.blind) {
+			lsn += p.blame(p.blind[p.blamed], lsn)
+			p.blamed++
+			last, p.groups, p.torn = nil, nil, 0
+			continue
+		}
 		if to <= lsn {
 			return last, lsn, nil
 		}
@@ -278,6 +291,9 @@ func (p *replayer) nextGroup(places []*scanned, lsn uint64) (groupInfo, []journa
 func (p *replayer) isDamage(places []*scanned, lsn uint64) (in *scanned, to uint64, err error) {
 	for _, f := range places {
 		off := int64(lsn-f.head.start) + block //nolint:gosec // Within a file.
+		if until := p.unreadableFrom(f, off); until > off {
+			return f, lsn + uint64(until-off), nil //nolint:gosec // Positive.
+		}
 		synced, first, end := uint64(0), uint64(0), uint64(0)
 		_, _, err := p.findGroup(f, off+block, func(g groupInfo, at int64) bool {
 			if g.generation != f.head.generation || g.lsn != f.lsnAt(at) || g.lsn <= lsn {
@@ -324,7 +340,7 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 		n := min(size, cur.size-off)
 		bad = &streams.DamageError{
 			File: p.l.journal.path(cur.name), From: off, To: off + size,
-			Reason: "journal: acknowledged bytes do not match their checksum",
+			Reason: "journal: " + reasonFor(cur.f, off, off+size, "acknowledged bytes do not match their checksum"),
 		}
 		if n > 0 && n <= 2*groupLimit {
 			b := make([]byte, n)
@@ -345,18 +361,9 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 			f.damaged = true
 		}
 	}
-	p.l.journalDamage = append(p.l.journalDamage, bad)
+	p.suspect(bad)
 	p.l.mu.Lock()
 	defer p.l.mu.Unlock()
-	// Whatever frame could not even be identified may have been of any shard;
-	// a later frame of a shard clears it, or shows the hole.
-	for _, st := range p.l.byID {
-		for _, s := range st.shards {
-			if !s.closed {
-				s.suspect = alsoMissing(s.suspect, bad)
-			}
-		}
-	}
 	for _, f := range got.frames {
 		if err := p.applyFrame(&f, bad); err != nil {
 			return err
@@ -370,6 +377,56 @@ func (p *replayer) salvage(cur *scanned, from, to uint64) error {
 		}
 	}
 	return nil
+}
+
+// suspect notes damage of the journal. Whatever frame could not even be identified
+// may have been of any shard; a later frame of a shard clears it, or shows the
+// hole.
+func (p *replayer) suspect(bad *streams.DamageError) {
+	p.l.journalDamage = append(p.l.journalDamage, bad)
+	p.l.mu.Lock()
+	defer p.l.mu.Unlock()
+	for _, st := range p.l.byID {
+		for _, s := range st.shards {
+			if !s.closed {
+				s.suspect = alsoMissing(s.suspect, bad)
+			}
+		}
+	}
+}
+
+// unreadableFrom returns where the group at an offset of a file ends, if it
+// cannot be told because the disk does not give its bytes: whether it was
+// acknowledged is not known then. Else it returns the offset.
+func (p *replayer) unreadableFrom(f *scanned, off int64) int64 {
+	patch := patchyOf(f.f)
+	if patch == nil {
+		return off
+	}
+	if until := patch.hole(off); until > off {
+		return min(until, f.size)
+	}
+	head := make([]byte, block)
+	if _, err := f.f.ReadAt(head, off); err != nil {
+		return off
+	}
+	g, ok := parseGroup(head, p.l.seed)
+	if ok && g.lsn == f.lsnAt(off) && g.generation == f.head.generation && patch.hit(off, off+int64(g.total)) {
+		return off + int64(g.total)
+	}
+	return off
+}
+
+// blame takes a journal file of which nothing can be told for one that came after
+// all others, and returns how many bytes there can have been in it.
+func (p *replayer) blame(s *scanned, lsn uint64) uint64 {
+	p.r.damaged = true
+	bad := &streams.DamageError{File: p.l.journal.path(s.name), From: block, To: max(s.size, 2*block), Reason: "journal: " + unreadableReason}
+	p.l.opt.Logger.Error("journal: a file cannot be read, and so not whether it held what no other has", "file", bad.File)
+	p.suspect(bad)
+	s.head = fileHead{start: lsn}
+	p.l.journal.generation += 1 << 10 // it may have been of any of the next ones
+	return uint64(bad.To - bad.From)  //nolint:gosec // Positive.
 }
 
 func (p *replayer) shardOf(h *header) *shard {
@@ -515,13 +572,14 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 		}
 	}
 	for _, s := range p.spares {
-		if s.size == j.bytes && len(j.spares) < j.maxSpares {
+		if s.size == j.bytes && len(j.spares) < j.maxSpares && !hasHoles(j.fsys, j.path(s.name)) {
 			j.spares = append(j.spares, s)
 		} else if err := j.fsys.Remove(j.path(s.name)); err != nil {
 			return err
 		}
 	}
-	for _, f := range p.files {
+	for _, f := range slices.Concat(p.blind, p.files) {
+		f.damaged = f.damaged || hasHoles(j.fsys, j.path(f.name))
 		j.used = append(j.used, f.journalFile)
 	}
 	j.lsn = end

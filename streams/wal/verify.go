@@ -38,13 +38,16 @@ func (s *segment) view() segmentView {
 // nothing.
 func (l *Log) verify(f io.ReaderAt, fileSize int64, s *shard, v segmentView, each func(stored []byte, fr frame) error) (verdict, error) {
 	out := verdict{size: fileSize, end: fileSize}
+	if patchyOf(f) == nil {
+		f = &patchy{f: f, size: fileSize}
+	}
 	var head [segmentHead]byte
 	n, err := f.ReadAt(head[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return out, fmt.Errorf("read %s: %w", v.path, err)
 	}
 	if m, ok := parseSegmentHead(head[:n], l.seed); !ok || m.stream != s.st.id || m.shard != uint32(s.id) || m.base != uint64(v.base) || m.key != v.seg.key {
-		out.other = &streams.DamageError{File: v.path, To: min(segmentHead, fileSize), Reason: "its header does not match its checksum or its name"}
+		out.other = &streams.DamageError{File: v.path, To: min(segmentHead, fileSize), Reason: reasonFor(f, 0, segmentHead, "its header does not match its checksum or its name")}
 	}
 	if v.sealed {
 		if err := l.verifyFooter(f, v, &out); err != nil {
@@ -81,6 +84,7 @@ func (l *Log) verifyFooter(f io.ReaderAt, v segmentView, out *verdict) error {
 		}
 	}
 	if out.other == nil {
+		bad.Reason = reasonFor(f, bad.From, bad.To, bad.Reason)
 		out.other = bad
 	}
 	return nil
@@ -118,7 +122,7 @@ func (l *Log) verifyFrames(f io.ReaderAt, s *shard, v segmentView, out *verdict,
 				}
 			}
 		} else if errors.As(err, &bad) {
-			if r.off = l.nextFrame(f, s, at+8, out.end, 0); r.off < 0 {
+			if r.off = l.nextFrame(r.f, s, at+8, out.end, 0); r.off < 0 {
 				if why == "" {
 					why = bad.Reason
 				}

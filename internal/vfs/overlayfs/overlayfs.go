@@ -20,8 +20,9 @@ import (
 	"github.com/firehosed/firehosed/internal/vfs"
 )
 
-// page is the unit in which written bytes are kept.
-const page = 16 << 10
+// page is the unit in which written bytes are kept. What is written over a whole
+// one needs nothing of what is below: that may be a block that cannot be read.
+const page = vfs.BlockBytes
 
 // FS is a vfs.FS over another one.
 type FS struct {
@@ -349,8 +350,10 @@ func (n *node) writeAt(base vfs.File, p []byte, off int64) (int, error) {
 		b := n.pages[at]
 		if b == nil {
 			b = make([]byte, page)
-			if err := n.fill(base, b, at, at); err != nil {
-				return done, err
+			if off > at || len(p)-done < page {
+				if err := n.fill(base, b, at, at); err != nil {
+					return done, err
+				}
 			}
 			n.pages[at] = b
 		}
