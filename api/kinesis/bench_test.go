@@ -1,7 +1,9 @@
 package kinesis_test
 
 import (
+	"bytes"
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/firehosed/firehosed/api/kinesis"
+	"github.com/firehosed/firehosed/api/wire"
 	"github.com/firehosed/firehosed/streams"
 )
 
@@ -35,36 +38,57 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // BenchmarkPutRecords is everything but the network and the log of a PutRecords
-// of 500 records of 1 KiB in JSON.
+// of 500 records of 1 KiB.
 func BenchmarkPutRecords(b *testing.B) {
-	engine := &placing{placed: make([]streams.Placed, 500)}
-	f := open(b, b.TempDir(), func(o *kinesis.Options) {
-		engine.Engine = o.Engine
-		o.Engine = engine
-	})
-	var body strings.Builder
-	body.WriteString(`{"StreamName":"s","Records":[`)
-	for i := range 500 {
-		if i > 0 {
-			body.WriteByte(',')
-		}
-		body.WriteString(`{"Data":"` + strings.Repeat("QUJD", 341) + `","PartitionKey":"key-` + strconv.Itoa(i) + `"}`)
+	for _, format := range []wire.Format{wire.JSON, wire.CBOR} {
+		b.Run(strings.TrimPrefix(format.ContentType(), "application/x-amz-"), func(b *testing.B) {
+			engine := &placing{placed: make([]streams.Placed, 500)}
+			for i := range engine.placed {
+				engine.placed[i] = streams.Placed{Sequence: streams.Sequence(i + 1), ShardCreated: time.UnixMilli(1772366400000)}
+			}
+			f := open(b, b.TempDir(), func(o *kinesis.Options) {
+				engine.Engine = o.Engine
+				o.Engine = engine
+			})
+			body := recordsBody(format, 500, 1024)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			start := cpuTime(b)
+			for b.Loop() {
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/", bytes.NewReader(body))
+				r.Header.Set("Content-Type", format.ContentType())
+				r.Header.Set("X-Amz-Target", "Kinesis_20131202.PutRecords")
+				w := &discard{header: http.Header{}}
+				f.handler.ServeHTTP(w, r)
+				if w.status != http.StatusOK {
+					b.Fatalf("status %d", w.status)
+				}
+			}
+			b.ReportMetric(float64(cpuTime(b)-start)/1e6/float64(b.N), "cpu-ms/op")
+		})
 	}
-	body.WriteString("]}")
-	b.SetBytes(int64(body.Len()))
-	b.ReportAllocs()
-	start := cpuTime(b)
-	for b.Loop() {
-		r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/", strings.NewReader(body.String()))
-		r.Header.Set("Content-Type", jsonType)
-		r.Header.Set("X-Amz-Target", "Kinesis_20131202.PutRecords")
-		w := &discard{header: http.Header{}}
-		f.handler.ServeHTTP(w, r)
-		if w.status != http.StatusOK {
-			b.Fatalf("status %d", w.status)
-		}
+}
+
+// recordsBody is a PutRecords of records of size random bytes.
+func recordsBody(format wire.Format, records, size int) []byte {
+	data := make([]byte, size)
+	random := rand.NewChaCha8([32]byte{})
+	e := wire.NewEncoder(format, nil)
+	e.BeginObject()
+	e.Key("Records")
+	e.BeginList()
+	for i := range records {
+		_, _ = random.Read(data)
+		e.BeginObject()
+		e.Key("Data")
+		e.Blob(data)
+		e.StringMember("PartitionKey", "key-"+strconv.Itoa(i))
+		e.EndObject()
 	}
-	b.ReportMetric(float64(cpuTime(b)-start)/1e6/float64(b.N), "cpu-ms/op")
+	e.EndList()
+	e.StringMember("StreamName", "s")
+	e.EndObject()
+	return e.Output()
 }
 
 // BenchmarkGetRecords reads 500 records of 1 KiB from a real log.
