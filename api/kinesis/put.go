@@ -55,7 +55,7 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	a.meters.put(b.Records, res.Placed, nil)
 	// The record is durable: from here on the client may be told so.
 	out.BeginObject()
-	encodePlaced(out, &res.Placed[0], res)
+	encodePlaced(out, &res.Placed[0], res.Arrival)
 	s.encodeEncryption(out, t, res.Arrival)
 	out.EndObject()
 	return nil
@@ -109,17 +109,18 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	out.IntMember("FailedRecordCount", int64(len(refused)))
 	out.Key("Records")
 	out.BeginList()
+	entries := placedEntries{out: out, arrival: res.Arrival}
 	placed := 0
 	for i := range records.Len() {
-		out.BeginObject()
 		if shard, ok := refused[i]; ok {
+			out.BeginObject()
 			out.StringMember("ErrorCode", codeThroughput)
 			out.StringMember("ErrorMessage", s.rateExceeded(shard, t))
-		} else {
-			encodePlaced(out, &res.Placed[placed], res)
-			placed++
+			out.EndObject()
+			continue
 		}
-		out.EndObject()
+		entries.add(&res.Placed[placed])
+		placed++
 	}
 	out.EndList()
 	s.encodeEncryption(out, t, res.Arrival)
@@ -127,12 +128,49 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	return nil
 }
 
-func encodePlaced(out *wire.Encoder, p *streams.Placed, res streams.Result) {
-	n := streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, res.Arrival)
+// encodePlaced writes where a record is, and returns where in the output its
+// sequence number and the id of its shard are.
+func encodePlaced(out *wire.Encoder, p *streams.Placed, arrival time.Time) (number, shard int) {
+	n := streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, arrival)
 	out.Key("SequenceNumber")
-	out.Text(n.Append)
+	out.Text(func(b []byte) []byte {
+		number = len(b)
+		return n.Append(b)
+	})
 	out.Key("ShardId")
-	out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
+	out.Text(func(b []byte) []byte {
+		shard = len(b)
+		return appendShardID(b, p.Shard)
+	})
+	return number, shard
+}
+
+// placedEntries writes the entries of the records of a batch. All are as long
+// as the first one and differ in their digits only: what follows the first is
+// a copy with other digits.
+type placedEntries struct {
+	out           *wire.Encoder
+	arrival       time.Time
+	from, to      int // the first entry in the output; to is 0 before it
+	number, shard int // where its texts are, from its start
+	id            streams.ShardID
+}
+
+func (e *placedEntries) add(p *streams.Placed) {
+	if e.to == 0 {
+		e.out.BeginObject()
+		e.from = len(e.out.Output()) - 1 // a bracket, or the head of a map
+		number, shard := encodePlaced(e.out, p, e.arrival)
+		e.out.EndObject()
+		e.to = len(e.out.Output())
+		e.number, e.shard, e.id = number-e.from, shard-e.from, p.Shard
+		return
+	}
+	entry := e.out.Again(e.from, e.to)
+	streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, e.arrival).Append(entry[e.number:e.number])
+	if p.Shard != e.id {
+		appendShardID(entry[e.shard:e.shard], p.Shard)
+	}
 }
 
 // putTarget resolves the stream of a put. Only a stream that looks at partition

@@ -143,6 +143,19 @@ func (e *Encoder) Text(render func(b []byte) []byte) {
 	e.buf = append(e.buf, '"')
 }
 
+// Again writes the item at output[from:to] once more, as the next item of its
+// list, and returns the copy, for the caller to change texts in it into others
+// of the same length. It is for long lists of items that are alike: from is
+// where the item began, without the comma before it.
+func (e *Encoder) Again(from, to int) []byte {
+	if e.format != CBOR {
+		e.item()
+	}
+	at := len(e.buf)
+	e.buf = append(e.buf, e.buf[from:to]...)
+	return e.buf[at:]
+}
+
 // Blob writes raw bytes.
 func (e *Encoder) Blob(b []byte) {
 	if e.format == CBOR {
