@@ -10,6 +10,60 @@ const (
 	numberDigits = 56
 )
 
+// SequenceCounter is a sequence number in decimal that can be counted up, from
+// record to record of a shard that arrived together: for lists of them. It is
+// on the path of every record that is put or read, hence the arithmetic by hand.
+type SequenceCounter struct {
+	high, middle, low uint64 // 18, 19 and 19 digits
+}
+
+// Append appends the 56 digits to b.
+func (c *SequenceCounter) Append(b []byte) []byte {
+	b = append(b, make([]byte, numberDigits)...)
+	d := (*[numberDigits]byte)(b[len(b)-numberDigits:])
+	c.putHigh(d)
+	putGroup((*[19]byte)(d[18:]), c.middle)
+	putGroup((*[19]byte)(d[37:]), c.low)
+	return b
+}
+
+func (c *SequenceCounter) putHigh(d *[numberDigits]byte) {
+	put2(d[0:], c.high/1e16)
+	put8(d[2:], c.high/1e8%1e8)
+	put8(d[10:], c.high%1e8)
+}
+
+// A number is 2^80 less than the one of the next Sequence.
+const (
+	stepMiddle = 1 << 80 / group
+	stepLow    = 1 << 80 % group
+)
+
+// Next goes on to the number of the next Sequence, all else being the same, and
+// makes of the text of the number before, the first 56 bytes of text, that of
+// the new one. The number before must not be that of MaxSequence.
+func (c *SequenceCounter) Next(text []byte) {
+	d := (*[numberDigits]byte)(text)
+	before := c.middle
+	c.low += stepLow // below 2^64 still
+	c.middle += stepMiddle
+	if c.low >= group {
+		c.low -= group
+		c.middle++
+	}
+	putGroup((*[19]byte)(d[37:]), c.low)
+	if c.middle/1e8 == before/1e8 {
+		put8(d[29:], c.middle%1e8)
+		return
+	}
+	if c.middle >= group {
+		c.middle -= group
+		c.high++
+		c.putHigh(d)
+	}
+	putGroup((*[19]byte)(d[18:]), c.middle)
+}
+
 // putGroup writes v, below group, in 19 digits.
 func putGroup(d *[19]byte, v uint64) {
 	high, rest := v/1e16, v%1e16

@@ -69,9 +69,14 @@ func NumberOf(shardCreated time.Time, shard ShardID, seq Sequence, arrival time.
 // String renders n in decimal.
 func (n SequenceNumber) String() string { return string(n.Append(nil)) }
 
-// Append appends the decimal form to b. It is on the path of every record
-// that is put or read, hence the arithmetic by hand.
+// Append appends the decimal form to b.
 func (n SequenceNumber) Append(b []byte) []byte {
+	c := n.Counter()
+	return c.Append(b)
+}
+
+// Counter returns the decimal form of n, to count on from.
+func (n SequenceNumber) Counter() SequenceCounter {
 	// The 47 hexadecimal digits as a number of three words, most significant
 	// first: digits 0-14, 15-30 and 31-46.
 	created, seq := uint64(n.ShardCreated)&secondsMask, uint64(n.Sequence)
@@ -85,14 +90,7 @@ func (n SequenceNumber) Append(b []byte) []byte {
 	q1, rest := bits.Div64(w0, w1, group)
 	q2, low := bits.Div64(rest, w2, group)
 	high, middle := bits.Div64(q1, q2, group)
-	b = append(b, make([]byte, numberDigits)...)
-	d := (*[numberDigits]byte)(b[len(b)-numberDigits:])
-	put2(d[0:], high/1e16)
-	put8(d[2:], high/1e8%1e8)
-	put8(d[10:], high%1e8)
-	putGroup((*[19]byte)(d[18:]), middle)
-	putGroup((*[19]byte)(d[37:]), low)
-	return b
+	return SequenceCounter{high: high, middle: middle, low: low}
 }
 
 // ParseSequenceNumber reads the decimal form. It accepts any number of the

@@ -115,6 +115,12 @@ func TestDecimals(t *testing.T) {
 		if got := string(n.Append([]byte("x"))); got != "x"+want.String() {
 			t.Fatalf("%+v: got %s, want %s (-seed=%d)", n, got, want, seed)
 		}
+		for c, text := n.Counter(), []byte(n.String()); n.Sequence < streams.MaxSequence && rng.IntN(16) > 0; {
+			n.Sequence++
+			if c.Next(text); string(text) != n.String() {
+				t.Fatalf("%+v: counted to %s, want %s (-seed=%d)", n, text, n, seed)
+			}
+		}
 		h := streams.HashKey{Hi: any64(), Lo: any64()}
 		if rng.IntN(4) == 0 {
 			h.Hi = 0

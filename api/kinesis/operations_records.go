@@ -13,7 +13,7 @@ func (s *Service) recordOperations() []wire.Operation {
 			wire.Optional("DryRun", wire.Boolean()),
 		)},
 		{Name: "PutRecords", Handle: s.putRecords, Input: input(
-			wire.Required("Records", wire.List(wire.Structure(
+			wire.Required("Records", wire.List(wire.Structure( // in the order of recordKey and so on
 				wire.Conditional("PartitionKey", partitionKey()),
 				wire.Optional("ExplicitHashKey", hashKey()),
 				wire.Required("Data", data()),

@@ -18,11 +18,11 @@ func (s *Service) putRecord(ctx context.Context, r *wire.Request, out *wire.Enco
 	}
 	b := s.batch(1)
 	defer s.release(b)
-	rec, err := s.newRecord(in, 0, t, a)
+	rec := nextRecord(b)
+	err = s.newRecord(rec, []wire.Value{in.Get("PartitionKey"), in.Get("ExplicitHashKey"), in.Get("Data")}, 0, t, a)
 	if err != nil {
 		return err
 	}
-	b.Records = append(b.Records, rec)
 	if floor := in.Get("SequenceNumberForOrdering"); floor.Present() {
 		// Numbers of a shard only ever grow, so every number that was given out
 		// is lower than the next. One from the future was not.
@@ -74,15 +74,16 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	b := s.batch(records.Len())
 	defer s.release(b)
 	total := 0
+	var members [recordMembers]wire.Value
 	for v := range records.Items() {
-		rec, err := s.newRecord(v, len(b.Records)+1, t, a)
-		if err != nil {
+		v.Members(members[:])
+		rec := nextRecord(b)
+		if err := s.newRecord(rec, members[:], len(b.Records), t, a); err != nil {
 			return err
 		}
 		if total += len(rec.Data) + len(rec.PartitionKey); total > maxPutBytes {
 			return wire.Errorf(codeArgument, "Records size exceeds 10 MB limit")
 		}
-		b.Records = append(b.Records, rec)
 	}
 	if in.Get("DryRun").Bool(false) {
 		if _, err := s.describe(t); err != nil {
@@ -128,49 +129,64 @@ func (s *Service) putRecords(ctx context.Context, r *wire.Request, out *wire.Enc
 	return nil
 }
 
-// encodePlaced writes where a record is, and returns where in the output its
-// sequence number and the id of its shard are.
-func encodePlaced(out *wire.Encoder, p *streams.Placed, arrival time.Time) (number, shard int) {
-	n := streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, arrival)
+// encodePlaced writes where a record is.
+func encodePlaced(out *wire.Encoder, p *streams.Placed, arrival time.Time) {
 	out.Key("SequenceNumber")
-	out.Text(func(b []byte) []byte {
-		number = len(b)
-		return n.Append(b)
-	})
+	out.Text(streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, arrival).Append)
 	out.Key("ShardId")
-	out.Text(func(b []byte) []byte {
-		shard = len(b)
-		return appendShardID(b, p.Shard)
-	})
-	return number, shard
+	out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
 }
 
-// placedEntries writes the entries of the records of a batch. All are as long
-// as the first one and differ in their digits only: what follows the first is
-// a copy with other digits.
+// placedEntries writes the entries of the records of a batch. Those of one
+// shard are alike but for the last digits of their numbers: what follows the
+// first of them is a copy with other digits.
 type placedEntries struct {
-	out           *wire.Encoder
-	arrival       time.Time
-	from, to      int // the first entry in the output; to is 0 before it
-	number, shard int // where its texts are, from its start
-	id            streams.ShardID
+	out     *wire.Encoder
+	arrival time.Time
+	shards  [32]placedEntry // the last one of each of up to as many shards
+}
+
+// placedEntry is an entry that was written.
+type placedEntry struct {
+	from, to int // in the output; to is 0 before it
+	number   int // where its sequence number is, from its start
+	placed   streams.Placed
+	counter  streams.SequenceCounter
 }
 
 func (e *placedEntries) add(p *streams.Placed) {
-	if e.to == 0 {
-		e.out.BeginObject()
-		e.from = len(e.out.Output()) - 1 // a bracket, or the head of a map
-		number, shard := encodePlaced(e.out, p, e.arrival)
-		e.out.EndObject()
-		e.to = len(e.out.Output())
-		e.number, e.shard, e.id = number-e.from, shard-e.from, p.Shard
+	last := &e.shards[p.Shard%streams.ShardID(len(e.shards))]
+	next := last.placed
+	next.Sequence++
+	if last.to == 0 || next != *p {
+		*last = e.first(p)
 		return
 	}
-	entry := e.out.Again(e.from, e.to)
-	streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, e.arrival).Append(entry[e.number:e.number])
-	if p.Shard != e.id {
-		appendShardID(entry[e.shard:e.shard], p.Shard)
+	text := e.out.Again(last.from, last.to)
+	last.counter.Next(text[last.number:])
+	last.to = len(e.out.Output())
+	last.from = last.to - len(text)
+	last.placed = next
+}
+
+// first writes an entry as a whole.
+func (e *placedEntries) first(p *streams.Placed) placedEntry {
+	entry := placedEntry{
+		placed:  *p,
+		counter: streams.NumberOf(p.ShardCreated, p.Shard, p.Sequence, e.arrival).Counter(),
 	}
+	e.out.BeginObject()
+	entry.from = len(e.out.Output()) - 1 // a bracket, or the head of a map
+	e.out.Key("SequenceNumber")
+	e.out.Text(func(b []byte) []byte {
+		entry.number = len(b) - entry.from
+		return entry.counter.Append(b)
+	})
+	e.out.Key("ShardId")
+	e.out.Text(func(b []byte) []byte { return appendShardID(b, p.Shard) })
+	e.out.EndObject()
+	entry.to = len(e.out.Output())
+	return entry
 }
 
 // putTarget resolves the stream of a put. Only a stream that looks at partition
@@ -210,35 +226,48 @@ func appendShardID(b []byte, id streams.ShardID) []byte {
 	return b
 }
 
-// newRecord reads a record. Its data stay in the memory of the request. place
-// is where it stands in a list, from 1, or 0 for a record alone.
-func (s *Service) newRecord(v wire.Value, place int, t target, a *attributes) (streams.NewRecord, error) {
+// Places of the members of a record: those in the shape of PutRecords.
+const (
+	recordKey = iota
+	recordHashKey
+	recordData
+	recordMembers
+)
+
+// newRecord reads a record into rec, which is empty. Its data stay in the
+// memory of the request. place is where it stands in a list, from 1, or 0 for a
+// record alone.
+func (s *Service) newRecord(rec *streams.NewRecord, members []wire.Value, place int, t target, a *attributes) error {
 	limit := a.recordBytes()
-	rec := streams.NewRecord{
-		PartitionKey: v.Get("PartitionKey").View(),
-		Data:         v.Get("Data").Bytes(),
-	}
+	rec.PartitionKey = members[recordKey].View()
+	rec.Data = members[recordData].Bytes()
 	if len(rec.Data) > limit {
 		path := "data"
 		if place > 0 {
 			path = fmt.Sprintf("records.%d.member.data", place)
 		}
-		return rec, wire.Violation(path, fmt.Sprintf("Member must have length less than or equal to %d", limit))
+		return wire.Violation(path, fmt.Sprintf("Member must have length less than or equal to %d", limit))
 	}
 	if size := len(rec.Data) + len(rec.PartitionKey); size > limit {
-		return rec, wire.Errorf(codeArgument, "A record for stream %s under account %s has %d bytes of data and partition key together. The limit of the stream is %d.",
+		return wire.Errorf(codeArgument, "A record for stream %s under account %s has %d bytes of data and partition key together. The limit of the stream is %d.",
 			t.label, s.account, size, limit)
 	}
 	if a.Spread {
 		rec.HashKey, rec.Explicit = s.anyPlace(), true
-	} else if key := v.Get("ExplicitHashKey"); key.Present() {
+	} else if key := members[recordHashKey]; key.Present() {
 		var err error
 		if rec.HashKey, err = streams.ParseHashKey(key.Text()); err != nil {
-			return rec, wire.Errorf(codeArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", key.Text())
+			return wire.Errorf(codeArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", key.Text())
 		}
 		rec.Explicit = true
 	}
-	return rec, nil
+	return nil
+}
+
+// nextRecord adds an empty record to a batch that has room for it.
+func nextRecord(b *streams.Batch) *streams.NewRecord {
+	b.Records = b.Records[:len(b.Records)+1] // cleared by release
+	return &b.Records[len(b.Records)-1]
 }
 
 // batch returns an empty batch with room for n records.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/segmentio/asm/base64"
 )
@@ -33,8 +32,8 @@ var b64Tables = func() (t [4][256]uint32) {
 // length of the result. It is strict as the real service is, and its errors
 // have the texts of that: a length that is no multiple of 4, a character that
 // is not of the alphabet or padding in the middle, and bits left over at the
-// end. After an error b holds the original again.
-func decodeBase64(b []byte) (int, error) {
+// end. After an error b holds the original again. chunk is for use on the way.
+func decodeBase64(b []byte, chunk *base64Chunk) (int, error) {
 	if len(b)%4 != 0 {
 		return 0, fmt.Errorf("'%s' can not be converted to a Blob: Base64 encoded length is expected a multiple of 4 bytes but found: %d", quote(b), len(b))
 	}
@@ -42,7 +41,7 @@ func decodeBase64(b []byte) (int, error) {
 		return 0, nil
 	}
 	last := len(b) - 4
-	n, i := decodeBulk(b[:last])
+	n, i := decodeBulk(b[:last], chunk)
 	for ; i < last; i += 4 {
 		q := b[i : i+4 : i+4]
 		v := b64Tables[0][q[0]] | b64Tables[1][q[1]] | b64Tables[2][q[2]] | b64Tables[3][q[3]]
@@ -80,12 +79,7 @@ const bulkChars = 4096
 // decodeBulk decodes whole chunks of b in place with the vector instructions
 // of this processor, as far as they hold nothing but the alphabet, and returns
 // how many bytes it made of how many characters.
-func decodeBulk(b []byte) (n, i int) {
-	if len(b) < minBulk {
-		return 0, 0
-	}
-	chunk := bulkChunks.Get().(*[bulkChars / 4 * 3]byte) //nolint:forcetypeassert // the only type in the pool
-	defer bulkChunks.Put(chunk)
+func decodeBulk(b []byte, chunk *base64Chunk) (n, i int) {
 	for i < len(b) {
 		take := min(bulkChars, (len(b)-i)&^3)
 		if take < minBulk {
@@ -102,8 +96,8 @@ func decodeBulk(b []byte) (n, i int) {
 	return n, i
 }
 
-// bulkChunks are the second buffers; the vector code lets none lie on a stack.
-var bulkChunks = sync.Pool{New: func() any { return new([bulkChars / 4 * 3]byte) }}
+// base64Chunk is a second buffer; the vector code lets none lie on a stack.
+type base64Chunk [bulkChars / 4 * 3]byte
 
 // minBulk is the fewest characters worth the way round.
 const minBulk = 64

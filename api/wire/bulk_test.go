@@ -15,7 +15,7 @@ func TestBase64BulkAgainstPlain(t *testing.T) {
 	}
 	good := []byte(base64.StdEncoding.EncodeToString(raw))
 	b := bytes.Clone(good)
-	if n, err := decodeBase64(b); err != nil || !bytes.Equal(b[:n], raw) {
+	if n, err := decodeBase64(b, new(base64Chunk)); err != nil || !bytes.Equal(b[:n], raw) {
 		t.Fatalf("decoded %d bytes, %v", n, err)
 	}
 	for at := 0; at < len(good)-4; at += 13 {
@@ -23,7 +23,7 @@ func TestBase64BulkAgainstPlain(t *testing.T) {
 			b := bytes.Clone(good)
 			b[at] = bad
 			before := bytes.Clone(b)
-			_, err := decodeBase64(b)
+			_, err := decodeBase64(b, new(base64Chunk))
 			if err == nil {
 				t.Fatalf("%q at %d was taken", bad, at)
 			}
@@ -33,7 +33,7 @@ func TestBase64BulkAgainstPlain(t *testing.T) {
 			// The same fault in a text too short for the vector code.
 			quantum := at &^ 3
 			short := append(bytes.Clone(b[quantum:quantum+4]), "AAAA"...)
-			if _, plain := decodeBase64(short); plain == nil {
+			if _, plain := decodeBase64(short, new(base64Chunk)); plain == nil {
 				t.Fatalf("%q at %d is taken in a short text", bad, at)
 			}
 		}

@@ -18,7 +18,7 @@ func (d *document) parseCBOR(src []byte) error {
 		return errTooLarge
 	}
 	p := cborParser{d: d, src: src}
-	if err := p.value(1); err != nil {
+	if err := p.value(1, 0); err != nil {
 		return err
 	}
 	if p.pos != len(src) {
@@ -74,7 +74,8 @@ func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
 	return 0, 0, false, 0
 }
 
-func (p *cborParser) value(depth int) error {
+// value reads a value. like is a map before it in the same list, or 0.
+func (p *cborParser) value(depth int, like uint32) error {
 	major, arg, indefinite, size := cborHead(p.src[p.pos:])
 	if size == 0 {
 		return p.wrong("head cut off or malformed")
@@ -92,12 +93,12 @@ func (p *cborParser) value(depth int) error {
 	case cborArray:
 		return p.list(arg, indefinite, depth)
 	case cborMap:
-		return p.object(arg, indefinite, depth)
+		return p.object(arg, indefinite, depth, like)
 	case cborTag:
 		// Only tag 1 (time) means something here; a tag around it changes
 		// nothing for the value inside.
 		i := len(p.d.nodes)
-		if err := p.value(depth + 1); err != nil {
+		if err := p.value(depth+1, 0); err != nil {
 			return err
 		}
 		if arg == 1 {
@@ -228,7 +229,7 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 	if err != nil {
 		return err
 	}
-	count := uint64(0)
+	count, like := uint64(0), uint32(0)
 	for {
 		more, err := p.more(count, arg, indefinite)
 		if err != nil {
@@ -237,8 +238,12 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 		if !more {
 			break
 		}
-		if err := p.value(depth + 1); err != nil {
+		item := len(p.d.nodes)
+		if err := p.value(depth+1, like); err != nil {
 			return err
+		}
+		if p.d.nodes[item].kind == nodeObject {
+			like = uint32(item)
 		}
 		count++
 	}
@@ -247,7 +252,20 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 	return nil
 }
 
-func (p *cborParser) object(arg uint64, indefinite bool, depth int) error {
+// again reports whether a text with a head of one byte, the text of the key at
+// node k, is at pos.
+func (p *cborParser) again(k uint32) bool {
+	n := &p.d.nodes[k]
+	size := n.len()
+	if n.flags != 0 || size >= 24 || size >= len(p.src)-p.pos || p.src[p.pos] != cborText<<5|byte(size) {
+		return false
+	}
+	return string(p.src[p.pos+1:p.pos+1+size]) == string(p.src[n.start:n.end])
+}
+
+// object reads a map. As in JSON, keys are looked into and held against each
+// other only if they are not those of like.
+func (p *cborParser) object(arg uint64, indefinite bool, depth int, like uint32) error {
 	if arg > MaxValues {
 		return errTooMany
 	}
@@ -256,6 +274,7 @@ func (p *cborParser) object(arg uint64, indefinite bool, depth int) error {
 		return err
 	}
 	count := uint64(0)
+	alike, key := like != 0 && depth < MaxDepth, like+1
 	for {
 		more, err := p.more(count, arg, indefinite)
 		if err != nil {
@@ -265,19 +284,29 @@ func (p *cborParser) object(arg uint64, indefinite bool, depth int) error {
 			break
 		}
 		k := len(p.d.nodes)
-		if err := p.value(depth + 1); err != nil {
+		alike = alike && key < p.d.nodes[like].next && p.again(key)
+		if alike {
+			if err := p.d.same(key, p.pos+1, p.pos+1+p.d.nodes[key].len()); err != nil {
+				return err
+			}
+			p.pos += 1 + p.d.nodes[key].len()
+			key = p.d.nodes[key+1].next
+		} else if err := p.value(depth+1, 0); err != nil {
 			return err
 		}
 		if p.d.nodes[k].kind != nodeString {
 			return p.wrong("map key is not text")
 		}
-		if err := p.value(depth + 1); err != nil {
+		if err := p.value(depth+1, 0); err != nil {
 			return err
 		}
 		count++
 	}
 	p.d.nodes[i].count = uint32(count)
 	p.d.nodes[i].next = uint32(len(p.d.nodes))
+	if alike {
+		return nil
+	}
 	return p.d.unique(i)
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -172,6 +173,9 @@ func TestHiddenValues(t *testing.T) {
 	if err := d.parseJSON([]byte(`{"E":"gzip"}`)); err != nil {
 		t.Fatal(err)
 	}
+	if err := d.fit(everything(), JSON); err != nil {
+		t.Fatal(err)
+	}
 	_, err := d.check(everything(), true)
 	want := "1 validation error detected: Value at 'e' failed to satisfy constraint: Member must satisfy enum value set: [ONE, TWO]"
 	if err == nil || err.Message != want {
@@ -225,6 +229,67 @@ func TestTimesAreRoundedNotCut(t *testing.T) {
 		if got := (Value{&d, 0}).Get("T").Millis(); got != tt.want {
 			t.Errorf("%s: got %d (%s), want %d", tt.in, got, time.UnixMilli(got).UTC(), tt.want)
 		}
+	}
+}
+
+// An item that was written again is an item of its list like any other.
+func TestEncoderAgain(t *testing.T) {
+	for _, format := range []Format{JSON, CBOR} {
+		write := func(again bool) []byte {
+			e := NewEncoder(format, nil)
+			e.BeginList()
+			e.Int(1)
+			from, to := 0, 0
+			for i := range 3 {
+				if again && i > 0 {
+					b := e.Again(from, to)
+					b[bytes.IndexByte(b, '#')+1]++
+					from, to = len(e.Output())-len(b), len(e.Output())
+					continue
+				}
+				e.BeginObject()
+				from = len(e.Output()) - 1
+				e.StringMember("text", "#"+string(rune('0'+i)))
+				e.EndObject()
+				to = len(e.Output())
+			}
+			e.Int(2)
+			e.EndList()
+			return e.Output()
+		}
+		if got, want := write(true), write(false); !bytes.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", format.ContentType(), got, want)
+		}
+	}
+}
+
+// Members finds in objects that are alike, and in those that are not, what Get
+// finds.
+func TestMembers(t *testing.T) {
+	shape := Structure(Required("List", List(Structure(Optional("A", String()), Optional("B", Integer()), Optional("C", Blob())))))
+	names := []string{"A", "B", "C"}
+	v, err := Decode([]byte(`{"List":[{"A":"1","C":"QQ=="},{"A":"2","C":"QUI="},{"A":"3","C":"QUJD","D":{}},{"A":"4","C":"QUJD","D":[]},
+		{"D":5,"C":null,"B":1,"A":"x"},{"\u0041":"6","B":2},{"\u0041":"7","B":3},{"A":"8"},{},{"D":1},{"D":1,"B":4}]}`), shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for item := range v.Get("List").Items() {
+		members := []Value{v, v, v}
+		item.Members(members)
+		for i, name := range names {
+			if got, want := members[i], item.Get(name); got != want {
+				t.Errorf("item %d: %s is node %d, want %d", n, name, got.i, want.i)
+			}
+		}
+		n++
+	}
+	if n != 11 {
+		t.Errorf("got %d items", n)
+	}
+	members := []Value{v}
+	if v.Get("List").Members(members); members[0].Present() {
+		t.Error("a list has members")
 	}
 }
 

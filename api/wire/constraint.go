@@ -104,8 +104,8 @@ func (c *constraints) structure(i uint32, s *Shape) {
 			return
 		}
 		member := &s.members[m]
-		v := c.d.member(i, member.Name)
-		if v == 0 && !member.Required {
+		v := c.d.memberAt(i, m)
+		if v == 0 && !member.Required || v != 0 && c.plainly(v, member.Shape) {
 			continue
 		}
 		if v == 0 && member.conditional && !c.complete {
@@ -120,6 +120,20 @@ func (c *constraints) structure(i uint32, s *Shape) {
 		}
 		c.path = c.path[:len(c.path)-1]
 	}
+}
+
+// plainly reports that a value satisfies its constraints, as far as that can be
+// told from its kind and its length in bytes: most do.
+func (c *constraints) plainly(i uint32, s *Shape) bool {
+	size := int64(c.d.nodes[i].len())
+	switch s.kind {
+	case kindString:
+		// Characters have up to four bytes.
+		return s.pattern == nil && s.enum == nil && (!s.hasMin || (size+3)/4 >= s.min) && (!s.hasMax || size <= s.max)
+	case kindBlob:
+		return (!s.hasMin || size >= s.min) && (!s.hasMax || size <= s.max)
+	}
+	return false
 }
 
 func (c *constraints) value(i uint32, s *Shape) {

@@ -68,6 +68,11 @@ const (
 
 // node is one value of a document. Nodes lie in the order of the source;
 // children follow their parent.
+//
+// The key of an object knows more than its text. num is the place, from 1, of
+// the member in the structure the object was converted to, -1 if that has no
+// such member, 0 before; count is the node of the same key in an object before
+// in the same list, 0 if there is none or nobody saw that it is the same.
 type node struct {
 	num        int64
 	start, end uint32
@@ -77,6 +82,9 @@ type node struct {
 	flags      uint8
 }
 
+// len is the length of a string or blob in the source.
+func (n *node) len() int { return int(n.end - n.start) }
+
 // document is a parsed body. Nodes refer to the bytes of the source; no text
 // or blob is copied. Parsing leaves the source as it is (its signature is
 // checked later); checking decodes escapes, base64 and chunks in place, which
@@ -84,11 +92,14 @@ type node struct {
 type document struct {
 	src   []byte
 	nodes []node
+	loose int         // texts that nobody looked into yet
+	chunk base64Chunk // on the way of each blob
 }
 
 func (d *document) reset(src []byte) {
 	d.src = src
 	d.nodes = d.nodes[:0]
+	d.loose = 0
 }
 
 // syntaxError tells why a body is no document. Its text goes to the client.
@@ -181,6 +192,16 @@ func (d *document) unique(i int) error {
 	return nil
 }
 
+// same makes a node for the key [start, end), which has the text of the key at
+// node k.
+func (d *document) same(k uint32, start, end int) error {
+	if first := d.nodes[k].count; first != 0 {
+		k = first
+	}
+	_, err := d.add(node{kind: nodeString, start: uint32(start), end: uint32(end), count: k})
+	return err
+}
+
 // member returns the index of the value of a key, or 0 if the object has none
 // or a null. (0 is the root, which is nobody's member.)
 func (d *document) member(object uint32, name string) uint32 {
@@ -201,6 +222,21 @@ func (d *document) member(object uint32, name string) uint32 {
 			return 0
 		}
 		return k + 1
+	}
+	return 0
+}
+
+// memberAt is member for the member at place m of the structure that the
+// object was converted to.
+func (d *document) memberAt(object uint32, m int) uint32 {
+	n := &d.nodes[object]
+	for k := object + 1; k < n.next; k = d.nodes[k+1].next {
+		if d.nodes[k].num == int64(m)+1 {
+			if d.nodes[k+1].kind == nodeNull {
+				return 0
+			}
+			return k + 1
+		}
 	}
 	return 0
 }

@@ -234,7 +234,7 @@ func (f *form) structure(d *document, fields []field, at uint32, s *Shape) *Erro
 				continue
 			}
 			from := fields[0].name + at
-			if _, err := d.add(node{kind: nodeString, start: from, end: from + uint32(len(name))}); err != nil {
+			if _, err := d.add(node{kind: nodeString, num: int64(m) + 1, start: from, end: from + uint32(len(name))}); err != nil {
 				return serialization(err.Error())
 			}
 			if err := f.value(d, fields[:n], at+uint32(len(name))+1, s.members[m].Shape); err != nil {

@@ -20,7 +20,7 @@ func (d *document) parseJSON(src []byte) error {
 	}
 	p := jsonParser{d: d, src: src}
 	p.space()
-	if err := p.value(1); err != nil {
+	if err := p.value(1, 0); err != nil {
 		return err
 	}
 	p.space()
@@ -41,6 +41,12 @@ func (p *jsonParser) wrong(reason string) error {
 }
 
 func (p *jsonParser) space() {
+	if p.pos < len(p.src) && p.src[p.pos] <= ' ' {
+		p.spaces()
+	}
+}
+
+func (p *jsonParser) spaces() {
 	for p.pos < len(p.src) {
 		switch p.src[p.pos] {
 		case ' ', '\n', '\t', '\r':
@@ -51,19 +57,21 @@ func (p *jsonParser) space() {
 	}
 }
 
-func (p *jsonParser) value(depth int) error {
+// value reads a value. like is an object before it in the same list, or 0.
+func (p *jsonParser) value(depth int, like uint32) error {
 	if p.pos >= len(p.src) {
 		return p.wrong("value missing")
 	}
 	switch c := p.src[p.pos]; c {
 	case '{':
-		return p.object(depth)
+		return p.object(depth, like)
 	case '[':
 		return p.list(depth)
 	case '"':
 		if n := longText(p.src[p.pos+1:]); n > 0 {
 			start := p.pos + 1
 			p.pos = start + n + 1
+			p.d.loose++
 			_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(start + n), flags: flagLoose})
 			return err
 		}
@@ -91,7 +99,10 @@ func (p *jsonParser) literal(word string, n node) error {
 	return err
 }
 
-func (p *jsonParser) object(depth int) error {
+// object reads an object. Most lists are of objects with the same keys in the
+// same order: while this one has those of like, they are neither looked into
+// nor held against each other.
+func (p *jsonParser) object(depth int, like uint32) error {
 	if depth > MaxDepth {
 		return errTooDeep
 	}
@@ -106,11 +117,19 @@ func (p *jsonParser) object(depth int) error {
 		p.pos++
 		return nil
 	}
+	alike, key := like != 0, like+1
 	for {
 		if p.pos >= len(p.src) || p.src[p.pos] != '"' {
 			return p.wrong("key missing")
 		}
-		if err := p.string(); err != nil { // whole, since keys are compared
+		alike = alike && key < p.d.nodes[like].next && p.again(key)
+		if alike {
+			if err := p.d.same(key, p.pos+1, p.pos+1+p.d.nodes[key].len()); err != nil {
+				return err
+			}
+			p.pos += 2 + p.d.nodes[key].len()
+			key = p.d.nodes[key+1].next
+		} else if err := p.string(); err != nil { // whole, since keys are compared
 			return err
 		}
 		p.space()
@@ -119,7 +138,7 @@ func (p *jsonParser) object(depth int) error {
 		}
 		p.pos++
 		p.space()
-		if err := p.value(depth + 1); err != nil {
+		if err := p.value(depth+1, 0); err != nil {
 			return err
 		}
 		count++
@@ -135,6 +154,9 @@ func (p *jsonParser) object(depth int) error {
 			p.pos++
 			p.d.nodes[i].count = count
 			p.d.nodes[i].next = uint32(len(p.d.nodes))
+			if alike {
+				return nil
+			}
 			return p.d.unique(i)
 		default:
 			return p.wrong("comma missing")
@@ -157,9 +179,14 @@ func (p *jsonParser) list(depth int) error {
 		p.pos++
 		return nil
 	}
+	like := uint32(0)
 	for {
-		if err := p.value(depth + 1); err != nil {
+		item := len(p.d.nodes)
+		if err := p.value(depth+1, like); err != nil {
 			return err
+		}
+		if p.d.nodes[item].kind == nodeObject {
+			like = uint32(item)
 		}
 		count++
 		p.space()
@@ -179,6 +206,14 @@ func (p *jsonParser) list(depth int) error {
 			return p.wrong("comma missing")
 		}
 	}
+}
+
+// again reports whether the string whose opening quote is at pos is the text of
+// the key at node k.
+func (p *jsonParser) again(k uint32) bool {
+	n := &p.d.nodes[k]
+	start, end := p.pos+1, p.pos+1+n.len()
+	return n.flags == 0 && end < len(p.src) && p.src[end] == '"' && string(p.src[start:end]) == string(p.src[n.start:n.end])
 }
 
 // string reads a string whose opening quote is at pos.
@@ -248,11 +283,15 @@ func (d *document) firm(i uint32) error {
 		return err
 	}
 	n.flags = n.flags&^flagLoose | flags
+	d.loose--
 	return nil
 }
 
 // firmAll checks all texts that nobody looked into yet.
 func (d *document) firmAll() error {
+	if d.loose == 0 {
+		return nil
+	}
 	for i := range d.nodes {
 		if d.nodes[i].flags&flagLoose != 0 {
 			if err := d.firm(uint32(i)); err != nil {

@@ -53,12 +53,19 @@ func TestParseJSON(t *testing.T) {
 		{"lone surrogates", `{"a":"\ud83d","b":"\ude00","c":"\ud83dx","d":"\ud83d\ud83d\ude00"}`, ""},
 		{"escaped key", `{"\u0061b":1}`, ""},
 		{"text of many bytes", `{"a":"0123456789 äöü €uro 😀 end","b":"` + strings.Repeat("x", 100) + `"}`, ""},
+		{"list of objects alike", `[{"ab":1,"c":{"d":"e"}},{"ab":2,"c":[]},{"ab":3},{"ab":4,"c":5,"f":6},{"ab":7,"c":8,"f":9},{},null,{"c":1,"ab":2},{"ab ":1,"c":2},{"a":1,"c":2}]`, ""},
+		{"list of objects with escapes alike", `[{"\u0061":1,"b":2},{"\u0061":3,"b":4},{"a":5,"b":6},{"\u0062":7,"\u0061":8}]`, ""},
 		{"32 levels", strings.Repeat("[", 32) + strings.Repeat("]", 32), ""},
 		{"no body", "", "value missing at byte 0"},
 		{"33 levels", strings.Repeat("[", 33) + strings.Repeat("]", 33), "The body is nested deeper than 32 levels."},
 		{"a million open brackets", strings.Repeat("[", 1<<20), "The body is nested deeper than 32 levels."},
 		{"too many values", "[" + strings.Repeat("0,", MaxValues) + "0]", "The body has more than 65536 values."},
 		{"key twice", `{"a":1,"a":2}`, "The body has an object with the same key twice."},
+		{"key twice in the second object of a list", `[{"a":1,"b":2},{"a":1,"a":2}]`, "The body has an object with the same key twice."},
+		{"key twice in a longer object of a list", `[{"a":1,"b":2},{"a":1,"b":2,"a":3}]`, "The body has an object with the same key twice."},
+		{"key twice in a list, once escaped", `[{"a":1,"b":2},{"a":1,"\u0061":2}]`, "The body has an object with the same key twice."},
+		{"cut off in a key of a list", `[{"abc":1},{"abc`, "string not closed at byte 16"},
+		{"cut off after a key of a list", `[{"abc":1},{"abc"`, "colon missing at byte 17"},
 		{"key twice, once escaped", `{"a":1,"\u0061":2}`, "The body has an object with the same key twice."},
 		{"key twice of many", `{"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0,"10":0,"11":0,"12":0,"13":0,"14":0,"15":0,"16":0,"1":0}`, "The body has an object with the same key twice."},
 		{"cut off", `{"a":"b`, "string not closed at byte 7"},
@@ -106,7 +113,7 @@ func TestParseJSON(t *testing.T) {
 // FuzzJSON compares the parser with encoding/json: both take the same bodies,
 // but for limits and keys that come twice, and read the same values.
 func FuzzJSON(f *testing.F) {
-	for _, s := range []string{`{}`, `[1,2.5,-0,1e400]`, `{"a":{"b":"\ud83d\ude00\u0000"}}`, `"\\"`, "[\"\x7f\x80\"]", `{"a":1,"a":2}`} {
+	for _, s := range []string{`{}`, `[1,2.5,-0,1e400]`, `{"a":{"b":"\ud83d\ude00\u0000"}}`, `"\\"`, "[\"\x7f\x80\"]", `{"a":1,"a":2}`, `[{"a":1,"b":2},{"a":1,"b":2,"c":3},{"a":1,"a":2}]`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -171,6 +178,10 @@ func TestParseCBOR(t *testing.T) {
 		{"key is a number", "a1 01 01", "map key is not text at byte 2"},
 		{"key twice", "a2 61 61 01 61 61 02", "The body has an object with the same key twice."},
 		{"text is not UTF-8", "61 ff", "text is not UTF-8 at byte 2"},
+		{"list of maps alike", "84 a2 6161 01 6162 6163 a2 6161 02 6162 03 bf 6161 04 ff a1 6162 05", `[{"a":1,"b":"c"},{"a":2,"b":3},{"a":4},{"b":5}]`},
+		{"key twice in the second map of a list", "82 a2 6161 01 6162 02 a2 6161 01 6161 02", "The body has an object with the same key twice."},
+		{"key twice in a longer map of a list", "82 a2 6161 01 6162 02 a3 6161 01 6162 02 6161 03", "The body has an object with the same key twice."},
+		{"cut off in a key of a list", "82 a1 62 6162 01 a1 62 61", "string cut off at byte 8"},
 		{"33 levels", strings.Repeat("81", 33) + "00", "The body is nested deeper than 32 levels."},
 		{"tags 40 deep", strings.Repeat("c1", 40) + "00", "The body is nested deeper than 32 levels."},
 		{"integer without an end", "1f", "head cut off or malformed at byte 0"},
@@ -201,7 +212,7 @@ func TestParseCBOR(t *testing.T) {
 
 // FuzzCBOR reads anything, and compares what is read with the library.
 func FuzzCBOR(f *testing.F) {
-	for _, s := range []string{"a16161820102", "bf61615f4101ff61627f6162ffff", "c11a00000001", "fb7ff0000000000000", "9f9fffff"} {
+	for _, s := range []string{"a16161820102", "bf61615f4101ff61627f6162ffff", "c11a00000001", "fb7ff0000000000000", "9f9fffff", "83a26161016162f6a26161026162f5bf616103616203616304ff"} {
 		b, _ := hex.DecodeString(s)
 		f.Add(b)
 	}
@@ -307,7 +318,7 @@ func TestDecodeBase64(t *testing.T) {
 		{"QUJ\nD", "", "'QUJ\nD' can not be converted to a Blob: Base64 encoded length is expected a multiple of 4 bytes but found: 5"},
 	} {
 		b := []byte(tt.in)
-		n, err := decodeBase64(b)
+		n, err := decodeBase64(b, new(base64Chunk))
 		if tt.err != "" {
 			if err == nil || err.Error() != tt.err {
 				t.Errorf("%q: got error %v, want %s", tt.in, err, tt.err)
@@ -333,7 +344,7 @@ func FuzzBase64(f *testing.F) {
 		}
 		want, wantErr := base64.StdEncoding.Strict().DecodeString(in)
 		b := []byte(in)
-		n, err := decodeBase64(b)
+		n, err := decodeBase64(b, new(base64Chunk))
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("got %v, the library says %v", err, wantErr)
 		}

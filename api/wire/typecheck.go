@@ -96,18 +96,34 @@ func container(n *node, want nodeKind, otherwise string) *Error {
 
 func (d *document) convertMembers(i uint32, s *Shape, format Format) *Error {
 	for k := i + 1; k < d.nodes[i].next; k = d.nodes[k+1].next {
-		d.plain(k)
-		key := d.text(k)
-		for m := range s.members {
-			if s.members[m].Name == string(key) {
-				if err := d.convert(k+1, s.members[m].Shape, format); err != nil {
-					return err
-				}
-				break
-			}
+		n := &d.nodes[k]
+		n.num = 0
+		if n.count != 0 { // of the same list, so converted to the same structure before
+			n.num = d.nodes[n.count].num
+		}
+		if n.num == 0 {
+			d.plain(k)
+			n.num = s.place(d.text(k))
+		}
+		if n.num < 0 {
+			continue
+		}
+		if err := d.convert(k+1, s.members[n.num-1].Shape, format); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// place returns the place of a member of a structure, from 1, or -1 if there
+// is none of that name.
+func (s *Shape) place(name []byte) int64 {
+	for m := range s.members {
+		if s.members[m].Name == string(name) {
+			return int64(m) + 1
+		}
+	}
+	return -1
 }
 
 func (d *document) convertScalar(i uint32, s *Shape, format Format) *Error {
@@ -188,20 +204,23 @@ func (d *document) convertBase64(i uint32) *Error {
 	if n.flags&flagLoose == 0 {
 		d.plain(i)
 	}
-	length, err := decodeBase64(d.text(i))
+	length, err := decodeBase64(d.text(i), &d.chunk)
 	if err != nil && n.flags&flagLoose != 0 {
 		if err := d.firm(i); err != nil {
 			return serialization(err.Error())
 		}
 		d.plain(i)
-		length, err = decodeBase64(d.text(i))
+		length, err = decodeBase64(d.text(i), &d.chunk)
 	}
 	if err != nil {
 		return serialization(err.Error())
 	}
 	n.end = n.start + uint32(length)
 	n.kind = nodeBytes
-	n.flags &^= flagLoose
+	if n.flags&flagLoose != 0 {
+		n.flags &^= flagLoose
+		d.loose--
+	}
 	return nil
 }
 

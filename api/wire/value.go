@@ -69,6 +69,20 @@ func (v Value) Get(name string) Value {
 	return Value{}
 }
 
+// Members reads all members of a structure at once: into[i] becomes the one that
+// stands at place i of its shape.
+func (v Value) Members(into []Value) {
+	clear(into)
+	if v.d == nil || v.d.nodes[v.i].kind != nodeObject {
+		return
+	}
+	for k := v.i + 1; k < v.d.nodes[v.i].next; k = v.d.nodes[k+1].next {
+		if m := v.d.nodes[k].num - 1; m >= 0 && m < int64(len(into)) && v.d.nodes[k+1].kind != nodeNull {
+			into[m] = Value{v.d, k + 1}
+		}
+	}
+}
+
 // Len returns the number of items of a list or of pairs of a map.
 func (v Value) Len() int {
 	if v.d == nil {
