@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // ErrLocked means that another process, or another part of this one, holds the
@@ -21,35 +22,45 @@ func OS() FS { return osFS{} }
 
 type osFS struct{}
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	conn syscall.RawConn // of File, made once: some calls need it each time
+}
 
-func (f osFile) Sync() error { return syncFile(f.File) }
+func (f *osFile) Sync() error { return f.syncData() }
 
 // StartWriteback implements WritebackStarter.
-func (f osFile) StartWriteback(off, n int64) { startWriteback(f.File, off, n) }
+func (f *osFile) StartWriteback(off, n int64) { f.startWriteback(off, n) }
 
 // Allocate implements Allocator.
-func (f osFile) Allocate(size int64) error { return allocate(f.File, size) }
+func (f *osFile) Allocate(size int64) error { return f.allocate(size) }
 
 // DropCache implements CacheDropper.
-func (f osFile) DropCache(off, n int64) { dropCache(f.File, off, n) }
+func (f *osFile) DropCache(off, n int64) { f.dropCache(off, n) }
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // The caller's business.
-	if err != nil {
-		return nil, err
-	}
-	return osFile{f}, nil
+	return openFile(name, flag, perm, false)
 }
 
 // OpenDirect implements DirectOpener.
 func (osFS) OpenDirect(name string, flag int, perm fs.FileMode) (File, error) {
+	return openFile(name, flag, perm, true)
+}
+
+func openFile(name string, flag int, perm fs.FileMode, direct bool) (File, error) {
 	f, err := os.OpenFile(name, flag, perm) //nolint:gosec // The caller's business.
 	if err != nil {
 		return nil, err
 	}
-	setDirect(f, true) // without it the file is written as any other
-	return osFile{f}, nil
+	c, err := f.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	of := &osFile{f, c}
+	if direct {
+		of.setDirect(true) // without it the file is written as any other
+	}
+	return of, nil
 }
 
 func (osFS) MkdirAll(dir string, perm fs.FileMode) error { return os.MkdirAll(dir, perm) }

@@ -2,21 +2,18 @@
 
 package vfs
 
-import (
-	"errors"
-	"os"
-)
+import "errors"
 
-func syncFile(f *os.File) error { return f.Sync() }
+func (f *osFile) syncData() error { return f.File.Sync() }
 
 // startWriteback is a hint that these systems have no call for.
-func startWriteback(*os.File, int64, int64) {}
+func (f *osFile) startWriteback(int64, int64) {}
 
 // dropCache is a hint as well.
-func dropCache(*os.File, int64, int64) {}
+func (f *osFile) dropCache(int64, int64) {}
 
 // allocate is for Linux only.
-func allocate(*os.File, int64) error { return errors.ErrUnsupported }
+func (f *osFile) allocate(int64) error { return errors.ErrUnsupported }
 
 // setDirect is for Linux only.
-func setDirect(*os.File, bool) bool { return false }
+func (f *osFile) setDirect(bool) bool { return false }
