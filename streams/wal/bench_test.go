@@ -72,10 +72,12 @@ func benchAppend(b *testing.B, writers, records, shards int, d streams.Durabilit
 				for k := range batch.Records {
 					batch.Records[k] = streams.NewRecord{PartitionKey: keys[(i*records+k)%len(keys)], Data: data}
 				}
-				if _, err := l.Append(b.Context(), "s", batch); err != nil {
+				res, err := l.Append(b.Context(), "s", batch)
+				if err != nil {
 					b.Error(err)
 					return
 				}
+				batch.Placed = res.Placed
 			}
 		})
 	}

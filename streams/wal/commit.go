@@ -136,7 +136,7 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 		}
 		var off int
 		var first bool
-		wait := l.room
+		var wait chan struct{}
 		switch {
 		case l.tailBytes.Load() > l.opt.TailBytes:
 			signal(l.flush) // it makes room when it has written enough
@@ -149,6 +149,9 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 			}
 			g, first = l.cur, len(l.cur.units) == 0
 			off = g.take(u, l.seed)
+		}
+		if g == nil {
+			wait = l.waitForRoom()
 		}
 		l.mu.Unlock()
 		if g == nil {
@@ -174,6 +177,23 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 	case <-ctx.Done():
 		u.left = true
 		return ctx.Err()
+	}
+}
+
+// waitForRoom returns what is closed when a group or memory has room again. l.mu
+// is held.
+func (l *Log) waitForRoom() chan struct{} {
+	if l.room == nil {
+		l.room = make(chan struct{})
+	}
+	return l.room
+}
+
+// wakeForRoom lets all look again who wait for room. l.mu is held.
+func (l *Log) wakeForRoom() {
+	if l.room != nil {
+		close(l.room)
+		l.room = nil
 	}
 }
 
@@ -297,10 +317,8 @@ func (l *Log) commit(mark bool) bool {
 		return false
 	}
 	l.cur = l.newGroup()
-	room := l.room
-	l.room = make(chan struct{})
+	l.wakeForRoom()
 	l.mu.Unlock()
-	close(room)
 
 	g.copies.Wait()
 	g.room(0, func() {})
@@ -438,10 +456,8 @@ func (l *Log) noRoom(g *group, cause error) {
 		}
 	}
 	l.cur = l.newGroup()
-	room := l.room
-	l.room = make(chan struct{})
+	l.wakeForRoom()
 	l.mu.Unlock()
-	close(room)
 	next.copies.Wait()
 	l.mu.Lock()
 	err := fmt.Errorf("%w: %w", streams.ErrFull, cause)

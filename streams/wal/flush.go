@@ -117,10 +117,8 @@ func (l *Log) makeRoom(limit int64) {
 		return
 	}
 	l.mu.Lock()
-	room := l.room
-	l.room = make(chan struct{})
+	l.wakeForRoom()
 	l.mu.Unlock()
-	close(room)
 }
 
 // segmentError judges a failed write of a segment. A full disk is waited for:

@@ -79,7 +79,7 @@ type Log struct {
 	groupNumber     uint64
 	journalKey      *dataKey // for new groups, nil without encryption
 	freeBufs        [][]byte
-	room            chan struct{} // closed when a group or memory has room again
+	room            chan struct{} // closed when a group or memory has room again; nil if nobody waits for that
 	touched         []*shard      // have data the last checkpoint has not
 	flushQueue      []*shard      // have a tail, the oldest first
 	durable         uint64        // LSN
@@ -165,8 +165,8 @@ func openOnce(dir string, opt Options) (*Log, error) {
 	l := &Log{
 		opt: opt, dir: filepath.Clean(dir), started: time.Now(),
 		byName: make(map[string]*stream), byID: make(map[uint64]*stream),
-		nextStream: 1, room: make(chan struct{}),
-		dirs: make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
+		nextStream: 1,
+		dirs:       make(map[string]struct{}), dirtyDirs: make(map[string]struct{}),
 		work: make(chan struct{}, 1), flush: make(chan struct{}, 1), arm: make(chan struct{}, 1),
 		checkpointNow: make(chan struct{}, 1), retainNow: make(chan struct{}, 1),
 		removeMore: make(chan struct{}, 1), compressNow: make(chan struct{}, 1), ballastNow: make(chan struct{}, 1),
@@ -288,10 +288,8 @@ func (l *Log) fail(err error) {
 	l.failed = err
 	g := l.cur
 	l.cur = l.newGroup()
-	room := l.room
-	l.room = make(chan struct{})
+	l.wakeForRoom()
 	l.mu.Unlock()
-	close(room)
 	l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
 	l.opt.Logger.Error("log: a write or sync failed; the log is read-only until the process is started again", "error", err)
 	// For whoever looks at the directory; a start does not depend on it.
@@ -337,10 +335,8 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	room := l.room
-	l.room = make(chan struct{})
+	l.wakeForRoom()
 	l.mu.Unlock()
-	close(room)
 	close(l.stopCommit)
 	close(l.stop)
 	l.running.Wait()
