@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/firehosed/firehosed/streams"
@@ -25,7 +24,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 		if err != nil {
 			return streams.Result{}, err
 		}
-		p := plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
+		p := l.plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
 		u := p.encode(route, b, l.opt.largeBytes, &l.slabs)
 		if u.large && !l.keys.newFiles().none() {
 			u.large, u.buf = false, u.buf[:u.padAt] // it is encrypted into the group's buffer
@@ -40,7 +39,7 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 			res.Arrival = msTime(u.arrival)
 			p.place(u, res.Placed)
 		}
-		p.put()
+		l.putPlan(p)
 		if err == errMoved { //nolint:errorlint // It is returned as it is.
 			continue
 		}
@@ -180,18 +179,18 @@ type plan struct {
 	unit  unit    // what is appended
 }
 
-// put gives the plan back, unless its unit is still on its way to the disk: a
+func newPlan() any { return &plan{unit: unit{done: make(chan error, 1)}} }
+
+// putPlan gives a plan back, unless its unit is still on its way to the disk: a
 // group points to it, and will place its frames.
-func (p *plan) put() {
+func (l *Log) putPlan(p *plan) {
 	if p.unit.left {
 		return
 	}
 	clear(p.unit.frames)
-	p.unit = unit{frames: p.unit.frames[:0]}
-	plans.Put(p)
+	p.unit = unit{frames: p.unit.frames[:0], done: p.unit.done}
+	l.plans.Put(p)
 }
-
-var plans = sync.Pool{New: func() any { return new(plan) }}
 
 func sized(s []int32, n int) []int32 {
 	if cap(s) < n {
@@ -331,7 +330,7 @@ func (l *Log) change(ctx context.Context, c *control, decide func() error) error
 	if err != nil {
 		return fmt.Errorf("control record: %w", err)
 	}
-	u := &unit{control: c, buf: make([]byte, headerBytes+pad8(len(body))), arrival: l.opt.Clock().UnixMilli()}
+	u := &unit{control: c, buf: make([]byte, headerBytes+pad8(len(body))), done: make(chan error, 1), arrival: l.opt.Clock().UnixMilli()}
 	binary.LittleEndian.PutUint32(u.buf[4:], uint32(len(body))) //nolint:gosec // Small.
 	copy(u.buf[headerBytes:], body)
 	// Once a change has its place it is decided by the disk, not by ctx: half

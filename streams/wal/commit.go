@@ -29,6 +29,12 @@ type unit struct {
 	control *control
 	ctlAt   int
 
+	// done gets how the unit ended, once, after it had its place in a group. Until
+	// then it belongs to the group; from then on nothing of it is touched but by
+	// its caller, which may use it for something else at once. A unit that is left
+	// stays the group's.
+	done chan error
+
 	arrival int64
 	// durability of records alone; of all else it is empty, which means that
 	// everybody in the group waits for the disk.
@@ -66,7 +72,11 @@ type unitFrame struct {
 }
 
 // group is what becomes durable by one write and one sync, or is acknowledged
-// without the sync if all in it may be.
+// without the sync if all in it may be. Those who append touch it with l.mu held,
+// and between take and the end of their copying; the goroutine that writes the
+// journal has it for itself when it took it from l.cur and waited for the copies.
+// Who waits for its end waits for that of a unit, so it is used again as soon as
+// all of them were told.
 type group struct {
 	layout
 	strict bool // somebody waits for the disk
@@ -76,18 +86,34 @@ type group struct {
 	units  []*unit
 	key    *dataKey       // that encrypts the units, nil if they are not
 	copies sync.WaitGroup // units that still copy their bytes to buf
-	done   chan struct{}
-	err    error
 }
 
 // newGroup returns an empty group. l.mu is held.
 func (l *Log) newGroup() *group {
 	l.groupNumber++
-	g := &group{number: l.groupNumber, key: l.journalKey, layout: layout{used: groupHead}, done: make(chan struct{})}
+	g := l.groups.Get().(*group) //nolint:forcetypeassert // The only type in the pool.
+	g.number, g.key, g.used = l.groupNumber, l.journalKey, groupHead
 	if n := len(l.freeBufs); n > 0 {
 		g.buf, l.freeBufs = l.freeBufs[n-1], l.freeBufs[:n-1]
 	}
 	return g
+}
+
+// finish tells those who wait for the group how it ended. Nothing may use its
+// units after that.
+func (g *group) finish(err error) {
+	for i, u := range g.units {
+		g.units[i] = nil
+		u.done <- err // has room for the one result it ever gets
+	}
+	g.units = g.units[:0]
+}
+
+// putGroup gives a group back that is finished and has no buffer. Only who
+// writes the journal does, when nobody copies to it any more.
+func (l *Log) putGroup(g *group) {
+	g.strict, g.timed, g.bytes, g.key = false, false, 0, nil
+	l.groups.Put(g)
 }
 
 // fits reports whether a unit of n bytes may join. An empty group takes any.
@@ -172,8 +198,8 @@ func (l *Log) submit(ctx context.Context, u *unit, decide func() error) error {
 		g.copies.Done()
 	}
 	select {
-	case <-g.done:
-		return g.err
+	case err := <-u.done:
+		return err
 	case <-ctx.Done():
 		u.left = true
 		return ctx.Err()
@@ -341,7 +367,7 @@ func (l *Log) commit(mark bool) bool {
 		return true
 	case err != nil:
 		l.fail(fmt.Errorf("journal: %w", err))
-		l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+		g.finish(fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
 		return false
 	}
 	if l.journal.unsynced.Load() == 0 {
@@ -352,7 +378,7 @@ func (l *Log) commit(mark bool) bool {
 	l.space.wrote(int64(info.total))
 	if err := l.renewJournalKey(); err != nil {
 		l.fail(err)
-		l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+		g.finish(fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
 		return false
 	}
 	l.publish(g, info)
@@ -393,7 +419,8 @@ func (l *Log) publish(g *group, info groupInfo) {
 	full := l.sinceCheckpoint >= l.opt.CheckpointBytes
 	dirty := len(g.units) > 0
 	l.mu.Unlock()
-	close(g.done)
+	g.finish(nil)
+	l.putGroup(g)
 	if l.tailBytes.Load() > l.opt.TailBytes/2 {
 		signal(l.flush)
 	}
@@ -434,7 +461,8 @@ func (l *Log) recycle(g *group) {
 	if len(g.buf) <= block+groupTarget && len(l.freeBufs) < 2 {
 		l.freeBufs = append(l.freeBufs, g.buf)
 	}
-	g.layout = layout{}
+	clear(g.large)
+	g.layout = layout{large: g.large[:0]}
 }
 
 // noRoom refuses a group that found the disk full and the one behind it, whose
@@ -461,12 +489,10 @@ func (l *Log) noRoom(g *group, cause error) {
 	next.copies.Wait()
 	l.mu.Lock()
 	err := fmt.Errorf("%w: %w", streams.ErrFull, cause)
-	for _, g := range []*group{g, next} {
-		l.recycle(g)
-		g.err = err
-	}
+	l.recycle(g)
+	l.recycle(next)
 	l.mu.Unlock()
 	l.opt.Logger.Error("journal: the disk is full; appends are refused until there is space", "error", cause)
-	close(g.done)
-	close(next.done)
+	g.finish(err)
+	next.finish(err)
 }

@@ -2,7 +2,6 @@ package wal
 
 import (
 	"os"
-	"sync"
 	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
@@ -17,11 +16,22 @@ type staging struct {
 	buf, other []byte
 	writing    bool
 	wrote      chan error
+
+	// While writing is set these are of the goroutine that writes.
+	file  vfs.File
+	out   []byte
+	off   int64
+	write func() // writes out to file at off, the same for all its life
 }
 
-var stagings = sync.Pool{New: func() any {
-	return &staging{buf: vfs.Aligned(stagingBytes)[:0], other: vfs.Aligned(stagingBytes)[:0], wrote: make(chan error, 1)}
-}}
+func newStaging() any {
+	g := &staging{buf: vfs.Aligned(stagingBytes)[:0], other: vfs.Aligned(stagingBytes)[:0], wrote: make(chan error, 1)}
+	g.write = func() {
+		_, err := g.file.WriteAt(g.out, g.off)
+		g.wrote <- err
+	}
+	return g
+}
 
 // grow makes room for n more bytes, and returns it.
 func (g *staging) grow(n int) []byte {
@@ -41,11 +51,8 @@ func (g *staging) flush(f vfs.File, off int64) (int64, error) {
 	}
 	out := g.buf[:len(g.buf)&^(block-1)]
 	g.buf, g.other = append(g.other[:0], g.buf[len(out):]...), g.buf
-	g.writing = true
-	go func() {
-		_, err := f.WriteAt(out, off)
-		g.wrote <- err
-	}()
+	g.writing, g.file, g.out, g.off = true, f, out, off
+	go g.write()
 	return off + int64(len(out)), nil
 }
 
@@ -54,14 +61,15 @@ func (g *staging) wait() error {
 	if !g.writing {
 		return nil
 	}
-	g.writing = false
-	return <-g.wrote
+	err := <-g.wrote
+	g.writing, g.file, g.out = false, nil, nil
+	return err
 }
 
-// put gives the memory back, unless a very large record made it grow.
-func (g *staging) put() {
+// putStaging gives the memory back, unless a very large record made it grow.
+func (l *Log) putStaging(g *staging) {
 	if cap(g.buf)+cap(g.other) <= 4*stagingBytes {
-		stagings.Put(g)
+		l.stagings.Put(g)
 	}
 }
 
@@ -87,8 +95,8 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 			return pads, err
 		}
 	}
-	g := stagings.Get().(*staging) //nolint:forcetypeassert // The only type in the pool.
-	defer g.put()
+	g := l.stagings.Get().(*staging) //nolint:forcetypeassert // The only type in the pool.
+	defer l.putStaging(g)
 	g.buf = g.buf[:0]
 	pad := func(n int64) []byte {
 		b := g.grow(int(n))

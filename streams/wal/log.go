@@ -64,6 +64,10 @@ type Log struct {
 	expires      int64        // Unix ms of what retention lets go next, -1 for nothing; guarded by checkpointMu
 	removing     sync.RWMutex // held to write segments, and alone to remove directories
 
+	// Scratch. It holds channels, so it is the log's own: one of a test with a
+	// clock of its own must not get to another.
+	plans, groups, stagings sync.Pool
+
 	tailBytes atomic.Int64 // durable bytes that wait for their segments
 	armed     atomic.Bool  // a checkpoint is due when the interval is over
 	sealedNew atomic.Bool  // segments were sealed since the compressor was told
@@ -176,6 +180,7 @@ func openOnce(dir string, opt Options) (*Log, error) {
 	l.files = files{fsys: opt.FS, max: opt.MaxOpenFiles, open: make(map[*segment]*handle), failed: func(err error) {
 		l.fail(fmt.Errorf("segment: %w", err))
 	}}
+	l.plans.New, l.groups.New, l.stagings.New = newPlan, func() any { return new(group) }, newStaging
 	l.indexes.limit = opt.IndexBytes
 	l.pages.limit = opt.CacheBytes
 	l.clock.wall, l.clock.mono, l.clock.log = opt.Clock, opt.Monotonic, opt.Logger
@@ -290,7 +295,7 @@ func (l *Log) fail(err error) {
 	l.cur = l.newGroup()
 	l.wakeForRoom()
 	l.mu.Unlock()
-	l.refuseGroup(g, fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
+	g.finish(fmt.Errorf("%w: %w", streams.ErrReadOnly, err))
 	l.opt.Logger.Error("log: a write or sync failed; the log is read-only until the process is started again", "error", err)
 	// For whoever looks at the directory; a start does not depend on it.
 	note := fmt.Sprintf("%s %v\n", l.now().Format(time.RFC3339Nano), err)
@@ -298,11 +303,6 @@ func (l *Log) fail(err error) {
 		l.opt.Logger.Warn("log: the note of the failure could not be written", "error", werr)
 	}
 	close(l.failedC)
-}
-
-func (l *Log) refuseGroup(g *group, err error) {
-	g.err = err
-	close(g.done)
 }
 
 // prepareSpare makes a journal file ahead of need.
