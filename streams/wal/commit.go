@@ -434,6 +434,9 @@ func (l *Log) accept(s *shard, f frame) {
 	s.mu.Lock()
 	s.next, s.last = f.next(), f.arrival
 	if !s.gone {
+		if s.tail == nil {
+			s.tail = make([]frame, 0, min(s.waited, maxWaited))
+		}
 		s.tail = append(s.tail, f)
 		l.tailBytes.Add(int64(len(f.buf)))
 	} else {
@@ -443,6 +446,9 @@ func (l *Log) accept(s *shard, f frame) {
 	s.mu.Unlock()
 	l.touch(s)
 }
+
+// maxWaited bounds for how many frames there is room before they come.
+const maxWaited = 64
 
 // touch notes that a shard has data the last checkpoint has not. l.mu is held.
 func (l *Log) touch(s *shard) {

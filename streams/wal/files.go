@@ -19,7 +19,7 @@ type files struct {
 
 	mu    sync.Mutex
 	open  map[*segment]*handle
-	order list.List // of *handle without users, the newest in front
+	order list.List // of all *handle in open, the one that was asked for last in front
 }
 
 // handle is an open segment file. It is used between acquire and release.
@@ -27,9 +27,9 @@ type handle struct {
 	vfs.File
 	seg   *segment
 	users int
-	dirty bool // written since it was last synced
-	gone  bool // not in files.open any more
-	elem  *list.Element
+	dirty bool                    // written since it was last synced
+	gone  bool                    // not in files.open any more
+	elem  *list.Element           // in files.order, until gone
 	key   atomic.Pointer[dataKey] // of an encrypted segment, once it was needed
 }
 
@@ -48,7 +48,7 @@ func (c *files) acquire(seg *segment, path string, flag int) (*handle, error) {
 		var h *handle
 		if err == nil {
 			h = &handle{File: f, seg: seg, users: 1}
-			c.open[seg] = h
+			c.open[seg], h.elem = h, c.order.PushFront(h)
 		}
 		c.mu.Unlock()
 		c.end(victim)
@@ -78,10 +78,14 @@ func (c *files) inUse(seg *segment) *handle {
 
 func (c *files) use(h *handle) {
 	h.users++
-	if h.elem != nil {
-		c.order.Remove(h.elem)
-		h.elem = nil
-	}
+	c.order.MoveToFront(h.elem)
+}
+
+// remove takes a file out, which is closed when nobody uses it any more.
+func (c *files) remove(h *handle) {
+	delete(c.open, h.seg)
+	c.order.Remove(h.elem)
+	h.gone = true
 }
 
 // evict takes the file out that was not used for the longest time, if there
@@ -90,15 +94,13 @@ func (c *files) evict(limit int) *handle {
 	if len(c.open) < limit {
 		return nil
 	}
-	e := c.order.Back()
-	if e == nil {
-		return nil // all are in use: a few more than max, as many as there are readers
+	for e := c.order.Back(); e != nil; e = e.Prev() {
+		if h := e.Value.(*handle); h.users == 0 { //nolint:forcetypeassert // The only type in the list.
+			c.remove(h)
+			return h
+		}
 	}
-	h := e.Value.(*handle) //nolint:forcetypeassert // The only type in the list.
-	c.order.Remove(e)
-	h.elem, h.gone = nil, true
-	delete(c.open, h.seg)
-	return h
+	return nil // all are in use: a few more than max, as many as there are readers
 }
 
 // end closes a file nobody uses. One that was written is synced first: a new
@@ -121,13 +123,8 @@ func (c *files) release(h *handle) {
 	c.mu.Lock()
 	h.users--
 	last := h.users == 0
-	switch {
-	case !last || h.gone:
-	case len(c.open) > c.max: // all were in use when one more was needed
-		h.gone = true
-		delete(c.open, h.seg)
-	default:
-		h.elem = c.order.PushFront(h)
+	if last && !h.gone && len(c.open) > c.max { // all were in use when one more was needed
+		c.remove(h)
 	}
 	closing := last && h.gone
 	c.mu.Unlock()
@@ -171,12 +168,8 @@ func (c *files) forget(seg *segment) {
 		c.mu.Unlock()
 		return
 	}
-	delete(c.open, seg)
-	h.gone, h.dirty = true, false
-	if h.elem != nil {
-		c.order.Remove(h.elem)
-		h.elem = nil
-	}
+	c.remove(h)
+	h.dirty = false
 	closing := h.users == 0
 	c.mu.Unlock()
 	if closing {

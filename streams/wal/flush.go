@@ -363,7 +363,7 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame, pads padded) {
 	}
 	seg.pad(pads.after)
 	if len(s.tail) == len(frames) {
-		s.tail = nil
+		s.tail, s.waited = nil, len(frames) // readers may still go through it
 	} else {
 		s.tail = append([]frame(nil), s.tail[len(frames):]...)
 	}

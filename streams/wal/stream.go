@@ -119,6 +119,7 @@ type shard struct {
 	first    streams.Sequence // the horizon when it was last looked up,
 	firstAt  int64            // and the arrival of that record; -1 if unknown
 	notify   chan struct{}    // closed when something of the above changes
+	waited   int              // frames that the tail had when it was last emptied
 	position position
 }
 
