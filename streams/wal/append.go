@@ -149,7 +149,7 @@ func (l *Log) assign(st *stream, route *routing, u *unit, state int64) error {
 	case state > 0 && l.state.size()+state > stateLimit:
 		return fmt.Errorf("%w: all state together would exceed %d bytes", streams.ErrTooLarge, stateLimit)
 	}
-	at := l.opt.Clock().UnixMilli()
+	at := l.clock.arrival()
 	for i := range u.frames {
 		s := u.frames[i].shard
 		if s.refuse != nil {
@@ -339,4 +339,4 @@ func (l *Log) change(ctx context.Context, c *control, decide func() error) error
 }
 
 // now is the wall time in whole milliseconds.
-func (l *Log) now() time.Time { return msTime(l.opt.Clock().UnixMilli()) }
+func (l *Log) now() time.Time { return msTime(l.clock.arrival()) }

@@ -133,6 +133,22 @@ func (c *retentionClock) now() int64 {
 	return min(wall, steady)
 }
 
+// arrival is the time in Unix ms for what arrives now: the wall clock, unless it
+// fell behind so far that it is not believed, as one that stands still or was set
+// back. Then it is what it should show: what arrived meanwhile would look old, and
+// expire at once, when the clock is right again.
+func (c *retentionClock) arrival() int64 {
+	wall := c.wall().UnixMilli()
+	if c.mono == nil {
+		return wall
+	}
+	a := c.right.Load()
+	if steady := a.wall + (c.mono() - a.mono).Milliseconds(); msDuration(steady-wall) > maxDrift {
+		return steady
+	}
+	return wall
+}
+
 func near(d time.Duration) bool { return d <= maxDrift && d >= -maxDrift }
 
 // retentionNow is the time in Unix ms that retention goes by.
