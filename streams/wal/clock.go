@@ -34,6 +34,9 @@ type retentionClock struct {
 	jumped atomic.Bool
 	moved  atomic.Bool // it was believed again, which no snapshot knows yet
 
+	begun time.Duration // when the log was opened, and
+	known int64         // what the time was at least, by a checkpoint before; both stay as they are
+
 	mu     sync.Mutex
 	since  time.Duration // the jump, and
 	offset time.Duration // how far it went
@@ -49,6 +52,7 @@ func (c *retentionClock) start() {
 	if c.mono != nil {
 		a.mono = c.mono()
 	}
+	c.begun = a.mono
 	c.right.Store(&a)
 }
 
@@ -114,6 +118,12 @@ func (c *retentionClock) now() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.setRight(d, wall, mono):
+		c.right.Store(&anchor{wall: wall, mono: mono})
+		c.jumped.Store(false)
+		c.moved.Store(true)
+		c.log.Warn("clock: it was set back soon after the start, and is believed", "jump", d)
+		return wall
 	case near(d):
 		if c.jumped.Swap(false) {
 			c.log.Info("clock: it is right again")
@@ -143,10 +153,22 @@ func (c *retentionClock) arrival() int64 {
 		return wall
 	}
 	a := c.right.Load()
-	if steady := a.wall + (c.mono() - a.mono).Milliseconds(); msDuration(steady-wall) > maxDrift {
-		return steady
+	if msDuration(a.wall+(c.mono()-a.mono).Milliseconds()-wall) <= maxDrift {
+		return wall
 	}
-	return wall
+	c.now() // notices it, and may believe it
+	a = c.right.Load()
+	return max(wall, a.wall+(c.mono()-a.mono).Milliseconds())
+}
+
+// setRight reports whether a clock that is behind by -d was ahead at the start
+// and is right now: a machine whose clock runs on its own while it is off gets
+// the time from the network minutes later. It is not believed if it was later
+// already when the log was last written. If it went on as at the start, records
+// would get a time that is years ahead, and with them all that follow in their
+// shards. c.mu is held.
+func (c *retentionClock) setRight(d time.Duration, wall int64, mono time.Duration) bool {
+	return d < -maxDrift && mono-c.begun <= maxDrift && msDuration(wall-c.known) >= -maxDrift
 }
 
 func near(d time.Duration) bool { return d <= maxDrift && d >= -maxDrift }

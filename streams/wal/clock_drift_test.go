@@ -157,6 +157,7 @@ func TestClockBack(t *testing.T) {
 	o := small(fsys)
 	c.set(&o)
 	l := open(t, "/data", o)
+	c.advance(2 * time.Hour)
 	c.wall.Add(-int64(365 * 24 * time.Hour))
 	create(t, l, "s", 1)
 	appendAll(t, l, "s", "a", "b")
@@ -172,4 +173,75 @@ func TestClockBack(t *testing.T) {
 	must(t, err)
 	wantTexts(t, recs, "a", "b")
 	must(t, l.Close())
+}
+
+// TestClockSetRight starts a log under a clock that is years, or hours, ahead, and
+// sets it right minutes later: what arrives then has the right time and expires in
+// time. A clock that falls behind where the log was last written is not right.
+func TestClockSetRight(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		name     string
+		stopped  time.Duration // since the log was last written; 0: it is new
+		ahead    time.Duration // at the start
+		after    time.Duration // how long until it is set
+		back     time.Duration // by how much
+		believed bool
+	}{
+		{"new log, four years", 0, 4 * 365 * day, 5 * time.Minute, 4 * 365 * day, true},
+		{"new log, hours", 0, 9 * time.Hour, 5 * time.Minute, 9 * time.Hour, true},
+		{"new log, hours, too late", 0, 9 * time.Hour, 2 * time.Hour, 9 * time.Hour, false},
+		{"stopped for a day, half a year", day, 180 * day, 30 * time.Minute, 180 * day, true},
+		{"stopped for a day, set back too far", day, 180 * day, 30 * time.Minute, 183 * day, false},
+		{"stopped for a day, was right", day, 0, 30 * time.Minute, 3 * day, false},
+		{"stopped for a minute, hours", time.Minute, 2 * time.Hour, time.Minute, 2 * time.Hour, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fsys, c := memfs.New(), &clocks{}
+			o := small(fsys)
+			o.ScrubBytesPerSecond = -1
+			c.set(&o)
+			if tt.stopped > 0 {
+				l := open(t, "/data", o)
+				create(t, l, "before", 1)
+				must(t, l.Close())
+				c.advance(tt.stopped)
+			}
+			c.wall.Add(int64(tt.ahead))
+			l := open(t, "/data", o)
+			create(t, l, "s", 1)
+			c.advance(tt.after)
+			c.wall.Add(-int64(tt.back))
+			steady := c.now().Add(tt.back)
+			appendAll(t, l, "s", "a")
+			if jumped := l.Stats().ClockJumped; jumped == tt.believed {
+				t.Errorf("called jumped: %v", jumped)
+			}
+			want := steady
+			if tt.believed {
+				want = c.now()
+			}
+			recs, err := readShard(t, l, "s", 0)
+			must(t, err)
+			if len(recs) != 1 || !recs[0].Arrival.Equal(want.Truncate(time.Millisecond)) {
+				t.Fatalf("got %+v, want one record of %v", recs, want)
+			}
+			must(t, l.Close())
+			l = open(t, "/data", o) // knows it
+			if jumped := l.Stats().ClockJumped; jumped == tt.believed {
+				t.Errorf("called jumped after another start: %v", jumped)
+			}
+			c.advance(day + time.Minute)
+			l.retain()
+			recs, err = readShard(t, l, "s", 0)
+			must(t, err)
+			if gone := len(recs) == 0; gone != tt.believed {
+				t.Errorf("a day later %d records are left", len(recs))
+			}
+			if next := appendAll(t, l, "s", "b").Placed[0].Sequence; next != 2 {
+				t.Errorf("sequence %d, want 2", next)
+			}
+			must(t, l.Close())
+		})
+	}
 }

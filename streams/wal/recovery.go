@@ -135,6 +135,9 @@ func (r *recovery) restore() {
 	l, n := r.l, r.snap
 	l.nextStream, l.deleting, l.groupNumber = n.NextStream, slices.Clone(n.Deleting), n.Group
 	l.durable, l.released = n.LSN, n.LSN
+	if n.Number > 1 { // the first was written when the log was made, perhaps right now
+		l.clock.known = n.Clock.Now
+	}
 	l.clock.resume(n.Clock)
 	l.changed = len(l.deleting) > 0
 	for _, e := range n.State {
