@@ -114,6 +114,28 @@ func TestSyncUnderLoad(t *testing.T) {
 	})
 }
 
+// TestSyncAskedUnderLoad answers who asked for a sync also when groups that are
+// synced anyway follow each other without a pause: nothing is left to sync then.
+func TestSyncAskedUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{late: newLateSync()}
+		l.journal.unsynced.Store(100)
+		answered := make(chan error, 1)
+		go func() { answered <- l.syncJournal() }()
+		synctest.Wait() // it asks
+		l.journal.unsynced.Store(0)
+		l.syncIfDue()
+		synctest.Wait()
+		select {
+		case err := <-answered:
+			must(t, err)
+		default:
+			t.Error("no answer between two groups")
+			close(l.late.ended)
+		}
+	})
+}
+
 // TestLateSyncFails makes the log read-only when records were acknowledged that
 // the disk does not take, and says so to the end of the process.
 func TestLateSyncFails(t *testing.T) {

@@ -63,11 +63,9 @@ func (l *Log) syncLate() error {
 }
 
 // syncIfDue does between two groups what else the goroutine would only come to
-// when no group waits.
+// when no group waits. Who asked before the last group was synced is answered,
+// too.
 func (l *Log) syncIfDue() {
-	if l.journal.unsynced.Load() == 0 {
-		return
-	}
 	select {
 	case <-l.late.timer.C:
 		_ = l.syncLate() // it made the log read-only
