@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/firehosed/firehosed/streams"
@@ -25,7 +26,11 @@ func (l *Log) Append(ctx context.Context, name string, b *streams.Batch) (stream
 			return streams.Result{}, err
 		}
 		p := l.plans.Get().(*plan) //nolint:forcetypeassert // The only type in the pool.
-		u := p.encode(route, b, l.opt.largeBytes, &l.slabs)
+		aligned := l.opt.alignedBytes
+		if !l.keys.newFiles().none() {
+			aligned = math.MaxInt // segments get other bytes
+		}
+		u := p.encode(route, b, l.opt.largeBytes, aligned, &l.slabs)
 		if u.large && !l.keys.newFiles().none() {
 			u.large, u.buf = false, u.buf[:u.padAt] // it is encrypted into the group's buffer
 		}
@@ -240,37 +245,27 @@ func (p *plan) sort(route *routing, recs []streams.NewRecord) {
 }
 
 // encode lays the batch out as frames of one unit, which from large bytes on is
-// written from its own memory.
-func (p *plan) encode(route *routing, b *streams.Batch, large int, mem *slabs) *unit {
-	p.sort(route, b.Records)
-	u := &p.unit
-	size := 0
-	for i := 0; i < len(p.order); {
-		w := p.where[p.order[i]]
-		f := unitFrame{shard: route.shards[w], off: size}
-		for ; i < len(p.order) && p.where[p.order[i]] == w; i++ {
-			r := &b.Records[p.order[i]]
-			n := recordSize(r)
-			if f.count > 0 && int(f.body)+n > frameTarget {
-				break
-			}
-			f.body += uint32(n) //nolint:gosec // A batch is at most 32 MiB.
-			f.count++
-			f.payload += int64(len(r.PartitionKey) + len(r.Data))
-		}
-		size += headerBytes + pad8(int(f.body))
-		u.frames = append(u.frames, f)
-	}
-	var stateLen int
+// written from its own memory; its frames of aligned bytes or more then begin
+// and end on blocks.
+func (p *plan) encode(route *routing, b *streams.Batch, large, aligned int, mem *slabs) *unit {
+	u := p.frames(route, b)
+	size, stateLen := u.lay(math.MaxInt), 0
 	if len(b.State) > 0 {
-		u.stateAt, stateLen = size, stateSize(b.State)
+		stateLen = stateSize(b.State)
+		u.stateAt = size
 		size += headerBytes + pad8(stateLen)
 	}
 	if size >= large {
+		if end := u.lay(aligned); len(b.State) > 0 {
+			u.stateAt = end
+			size = end + headerBytes + pad8(stateLen)
+		} else {
+			size = end
+		}
 		u.large, u.padAt = true, size
-		u.slab = mem.get(blocks(size + headerBytes))
+		u.slab = mem.get(size + int(padTo(int64(size))))
 		u.slab.refs.Store(int32(len(u.frames)) + 1) //nolint:gosec // At most 10,000.
-		u.buf = u.slab.buf[:blocks(size+headerBytes)]
+		u.buf = u.slab.buf[:size+int(padTo(int64(size)))]
 		clear(u.buf[size:])
 	} else {
 		u.buf = make([]byte, size)
@@ -283,12 +278,58 @@ func (p *plan) encode(route *routing, b *streams.Batch, large int, mem *slabs) *
 			body = appendRecord(body, &b.Records[p.order[i]])
 			i++
 		}
-		clear(body[len(body):pad8(len(body))])
+		clear(body[len(body) : f.size()+f.pad-headerBytes])
 	}
 	if len(b.State) > 0 {
 		u.addState(b.State, stateLen)
 	}
 	return u
+}
+
+// frames divides the records of a batch into frames.
+func (p *plan) frames(route *routing, b *streams.Batch) *unit {
+	p.sort(route, b.Records)
+	u := &p.unit
+	for i := 0; i < len(p.order); {
+		w := p.where[p.order[i]]
+		f := unitFrame{shard: route.shards[w]}
+		for ; i < len(p.order) && p.where[p.order[i]] == w; i++ {
+			r := &b.Records[p.order[i]]
+			n := recordSize(r)
+			if f.count > 0 && int(f.body)+n > frameTarget {
+				break
+			}
+			f.body += uint32(n) //nolint:gosec // A batch is at most 32 MiB.
+			f.count++
+			f.payload += int64(len(r.PartitionKey) + len(r.Data))
+		}
+		u.frames = append(u.frames, f)
+	}
+	return u
+}
+
+// lay gives the frames their places, and returns where they end. Around those
+// of aligned bytes or more there are pads, where need be, so that they can be
+// written to a segment as they lie in memory.
+func (u *unit) lay(aligned int) int {
+	size := 0
+	for i := range u.frames {
+		f := &u.frames[i]
+		f.aligned, f.pad = f.size() >= aligned, 0
+		if f.aligned && i > 0 {
+			before := &u.frames[i-1]
+			n := int(padTo(int64(size)))
+			before.pad += n
+			size += n
+		}
+		f.off = size
+		size += f.size()
+		if f.aligned {
+			f.pad = int(padTo(int64(size)))
+			size += f.pad
+		}
+	}
+	return size
 }
 
 func (u *unit) addState(s []streams.StateUpdate, size int) {

@@ -21,7 +21,7 @@ type unit struct {
 	buf     []byte // the frames, one after the other; headers are put when sequences are known
 	large   bool   // buf is whole blocks, and written from where it lies
 	slab    *slab  // that buf is a part of, if large
-	padAt   int    // offset in buf of the pad of a large unit
+	padAt   int    // offset in buf of the last pad of a large unit; the end, if there is none
 	left    bool   // its caller waits no more, while it is on its way to the disk
 	frames  []unitFrame
 	state   []streams.StateUpdate // copies
@@ -64,12 +64,17 @@ func (u *unit) stored(k *dataKey) int {
 type unitFrame struct {
 	shard   *shard
 	off     int // in unit.buf
+	pad     int // bytes of the pad behind it
+	aligned bool
 	body    uint32
 	bodyCRC uint32
 	base    streams.Sequence
 	count   uint32
 	payload int64
 }
+
+// size is what the frame takes without a pad.
+func (f *unitFrame) size() int { return headerBytes + pad8(int(f.body)) }
 
 // group is what becomes durable by one write and one sync, or is acknowledged
 // without the sync if all in it may be. Those who append touch it with l.mu held,
@@ -232,6 +237,10 @@ func (u *unit) seal(seed uint32, number uint64) {
 			stream: f.shard.st.id, shard: uint32(f.shard.id), count: f.count,
 		}
 		h.put(u.buf[f.off:], seed)
+		if end := f.off + f.size(); f.pad > 0 {
+			h := header{kind: kindPad, seq: number, time: u.arrival, stream: h.stream, shard: h.shard}
+			h.putPad(u.buf[end:end+f.pad], seed)
+		}
 	}
 	put := func(off int, kind uint8, count int) {
 		h := header{
@@ -247,7 +256,7 @@ func (u *unit) seal(seed uint32, number uint64) {
 	if u.control != nil {
 		put(u.ctlAt, kindControl, 1)
 	}
-	if u.large {
+	if u.large && u.padAt < len(u.buf) {
 		putPad(u.buf[u.padAt:], number, u.arrival, seed)
 	}
 }
@@ -398,8 +407,12 @@ func (l *Log) publish(g *group, info groupInfo) {
 	for _, u := range g.units {
 		for i := range u.frames {
 			f := &u.frames[i]
+			end, room := f.off+f.size(), f.off+f.size()
+			if f.aligned {
+				room += f.pad
+			}
 			l.accept(f.shard, frame{
-				buf:  u.buf[f.off : f.off+headerBytes+pad8(int(f.body)) : f.off+headerBytes+pad8(int(f.body))],
+				buf: u.buf[f.off:end:room], aligned: f.aligned,
 				base: f.base, count: f.count, arrival: u.arrival, payload: f.payload,
 				slab: u.slab,
 			})

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs"
@@ -73,8 +74,12 @@ func (l *Log) putStaging(g *staging) {
 	}
 }
 
-// padded is what lies around the frames of one write, in bytes.
-type padded struct{ before, after int64 }
+// padded is what lies around the frames of one write, in bytes, and whether each
+// is followed by the pad that it has in memory.
+type padded struct {
+	before, after int64
+	each          bool
+}
 
 // padTo returns how many bytes a pad at off takes that ends on a block, 0 if
 // there is no need for one.
@@ -126,6 +131,10 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 			err = cerr
 		}
 	}()
+	if k == nil && !slices.ContainsFunc(frames, func(f frame) bool { return !f.aligned }) {
+		pads.each = true
+		return pads, writeAligned(f, off, frames)
+	}
 	for i := range frames {
 		n := int(seg.stored(&frames[i]))
 		if len(g.buf)+n > stagingBytes {
@@ -143,6 +152,27 @@ func (l *Log) writeDirect(s *shard, seg *segment, h *handle, path string, off in
 	pad(pads.after)
 	_, err = g.flush(f, off)
 	return pads, err
+}
+
+// writeAligned writes frames that are whole blocks from where they lie.
+func writeAligned(f vfs.File, off int64, frames []frame) error {
+	v := vectors.Get().(*vector) //nolint:forcetypeassert // The only type in the pool.
+	defer v.put()
+	for len(frames) > 0 {
+		n := int64(0)
+		v.bufs = v.bufs[:0]
+		for len(frames) > 0 && n < vectorBytes {
+			b := frames[0].buf
+			v.bufs = append(v.bufs, b[:cap(b)])
+			n += int64(cap(b))
+			frames = frames[1:]
+		}
+		if _, err := vfs.WriteVecAt(f, v.bufs, off); err != nil {
+			return err
+		}
+		off += n
+	}
+	return nil
 }
 
 // busy reports whether so much is written that what stays in the page cache is

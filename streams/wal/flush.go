@@ -355,6 +355,9 @@ func (l *Log) moved(s *shard, seg *segment, frames []frame, pads padded) {
 			seg.index.add(seg, f.base, int(seg.stored(f)), f.arrival, max(seg.payload, 0))
 		}
 		seg.size += seg.stored(f)
+		if pads.each {
+			seg.pad(int64(cap(f.buf) - len(f.buf)))
+		}
 		if seg.payload >= 0 {
 			seg.payload += f.payload
 		}

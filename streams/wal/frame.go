@@ -219,6 +219,7 @@ func payloadOf(body []byte, count uint32) (payload int64, ok bool) {
 // frame is a records frame in memory.
 type frame struct {
 	buf     []byte // header, body and padding; immutable
+	aligned bool   // the capacity of buf, a pad at its end, is whole blocks
 	base    streams.Sequence
 	count   uint32
 	arrival int64

@@ -58,7 +58,7 @@ func small(fsys vfs.FS) Options {
 
 // past has segments written past the page cache whenever there is a little.
 func past(o Options) Options {
-	o.directBytes, o.CacheBytes = 1500, 1
+	o.directBytes, o.CacheBytes, o.alignedBytes = 1500, 1, 700
 	return o
 }
 

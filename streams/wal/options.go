@@ -79,6 +79,9 @@ type Options struct {
 	// memory, in whole blocks, instead of being copied together with others.
 	// Default 64 KiB; for tests.
 	largeBytes int
+	// alignedBytes is from where on a frame of such an append begins and ends on a
+	// block, so that it goes to its segment from there, too. 0 means 64 KiB.
+	alignedBytes int
 
 	// OnDamage says what reads do where records cannot be read. Default:
 	// FailOnDamage.
@@ -146,6 +149,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.largeBytes == 0 {
 		o.largeBytes = 64 << 10
+	}
+	if o.alignedBytes == 0 {
+		o.alignedBytes = 64 << 10
 	}
 	if o.ScrubBytesPerSecond == 0 {
 		o.ScrubBytesPerSecond = 4 << 20
