@@ -47,8 +47,9 @@ func conformanceDrivers() []harness.Driver {
 // TestConformance takes each client that can be had through the same scenario,
 // against one daemon that verifies signatures, and compares what worked with the
 // table in docs/compatibility.md. E2E_CLIENTS, a regular expression, chooses drivers.
-func TestConformance(t *testing.T) {
-	t.Parallel() // with those of the Kinesis Client Library and the Producer Library: much of it is waiting
+func TestConformance(test *testing.T) {
+	test.Parallel() // with those of the Kinesis Client Library and the Producer Library: much of it is waiting
+	t := harness.Repeat(test)
 	chosen := regexp.MustCompile(os.Getenv("E2E_CLIENTS"))
 	drivers := slices.DeleteFunc(conformanceDrivers(), func(d harness.Driver) bool { return !chosen.MatchString(d.Name) })
 	if len(drivers) == 0 {
@@ -102,7 +103,7 @@ func TestConformance(t *testing.T) {
 
 // conformanceDaemon runs a daemon with a key, and a stream with the limits of
 // the real service for each driver.
-func conformanceDaemon(t *testing.T, drivers []harness.Driver) *harness.Daemon {
+func conformanceDaemon(t testing.TB, drivers []harness.Driver) *harness.Daemon {
 	t.Helper()
 	var streams strings.Builder
 	streams.WriteString("streams:\n")
