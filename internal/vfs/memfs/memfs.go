@@ -118,6 +118,20 @@ func (m *FS) Crash(rng *rand.Rand) *FS {
 	return out
 }
 
+// Kill returns what a process that is killed at this moment leaves: all that was
+// written, taken as synced. The file system itself stays as it is; locks are gone
+// in what is returned.
+func (m *FS) Kill() *FS {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := &FS{capacity: m.capacity, used: m.used, now: make(map[string]*node, len(m.now)), synced: make(map[string]*node, len(m.now)), locks: map[string]bool{}}
+	for name, n := range m.now {
+		c := &node{dir: n.dir, data: slices.Clone(n.data), synced: slices.Clone(n.data)}
+		out.now[name], out.synced[name] = c, c
+	}
+	return out
+}
+
 func sorted(names map[string]*node) []string {
 	out := make([]string, 0, len(names))
 	for name := range names {

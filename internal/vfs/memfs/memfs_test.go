@@ -145,6 +145,29 @@ func TestUnsyncedSize(t *testing.T) {
 	}
 }
 
+func TestKill(t *testing.T) {
+	m := memfs.New()
+	must(t, m.MkdirAll("/d", 0o700))
+	lock, err := m.Lock("/d/lock")
+	must(t, err)
+	f := create(t, m, "/d/a")
+	_, err = f.Write([]byte("written"))
+	must(t, err)
+	left := m.Kill()
+	_, err = f.WriteAt([]byte("again"), 0)
+	must(t, err)
+	must(t, m.Remove("/d/a"))
+	if seen := outcomes(left, "/d/a"); len(seen) != 1 || seen["written"] == 0 {
+		t.Fatalf("left by the process: %v", seen)
+	}
+	if left.Used() != 7 || m.Used() != 0 {
+		t.Fatalf("%d bytes are used in the copy, %d in the original", left.Used(), m.Used())
+	}
+	other, err := left.Lock("/d/lock")
+	must(t, err)
+	must(t, errors.Join(other.Close(), lock.Close()))
+}
+
 func TestCapacity(t *testing.T) {
 	m := memfs.New()
 	m.SetCapacity(100)
