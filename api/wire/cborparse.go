@@ -18,7 +18,7 @@ func (d *document) parseCBOR(src []byte) error {
 		return errTooLarge
 	}
 	p := cborParser{d: d, src: src}
-	if err := p.value(1, 0); err != nil {
+	if err := p.value(1); err != nil {
 		return err
 	}
 	if p.pos != len(src) {
@@ -74,8 +74,7 @@ func cborHead(b []byte) (major uint8, arg uint64, indefinite bool, size int) {
 	return 0, 0, false, 0
 }
 
-// value reads a value. like is a map before it in the same list, or 0.
-func (p *cborParser) value(depth int, like uint32) error {
+func (p *cborParser) value(depth int) error {
 	major, arg, indefinite, size := cborHead(p.src[p.pos:])
 	if size == 0 {
 		return p.wrong("head cut off or malformed")
@@ -93,12 +92,12 @@ func (p *cborParser) value(depth int, like uint32) error {
 	case cborArray:
 		return p.list(arg, indefinite, depth)
 	case cborMap:
-		return p.object(arg, indefinite, depth, like)
+		return p.object(head, arg, indefinite, depth)
 	case cborTag:
 		// Only tag 1 (time) means something here; a tag around it changes
 		// nothing for the value inside.
 		i := len(p.d.nodes)
-		if err := p.value(depth+1, 0); err != nil {
+		if err := p.value(depth + 1); err != nil {
 			return err
 		}
 		if arg == 1 {
@@ -169,23 +168,21 @@ func halfFloat(h uint16) float64 {
 }
 
 func (p *cborParser) string(major uint8, arg uint64, indefinite bool) error {
-	n := node{kind: nodeBytes, start: uint32(p.pos)}
+	kind, start := nodeBytes, p.pos
 	if major == cborText {
-		n.kind = nodeString
+		kind = nodeString
 	}
 	if !indefinite {
 		if arg > uint64(len(p.src)-p.pos) {
 			return p.wrong("string cut off")
 		}
 		p.pos += int(arg)
-		n.end = uint32(p.pos)
-		if major == cborText && !utf8.Valid(p.src[n.start:n.end]) {
+		if major == cborText && !utf8.Valid(p.src[start:p.pos]) {
 			return p.wrong("text is not UTF-8")
 		}
-		_, err := p.d.add(n)
+		_, err := p.d.addSpan(kind, 0, start, p.pos)
 		return err
 	}
-	n.flags = flagChunked
 	for p.pos < len(p.src) && p.src[p.pos] != cborBreak {
 		m, length, indef, size := cborHead(p.src[p.pos:])
 		if size == 0 || m != major || indef || length > uint64(len(p.src)-p.pos-size) {
@@ -200,9 +197,8 @@ func (p *cborParser) string(major uint8, arg uint64, indefinite bool) error {
 	if p.pos >= len(p.src) {
 		return p.wrong("string not closed")
 	}
-	n.end = uint32(p.pos)
+	_, err := p.d.addSpan(kind, flagChunked, start, p.pos)
 	p.pos++
-	_, err := p.d.add(n)
 	return err
 }
 
@@ -225,7 +221,7 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 	if arg > MaxValues {
 		return errTooMany
 	}
-	i, err := p.d.add(node{kind: nodeList})
+	i, err := p.d.addSpan(nodeList, 0, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -238,12 +234,16 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 		if !more {
 			break
 		}
-		item := len(p.d.nodes)
-		if err := p.value(depth+1, like); err != nil {
-			return err
-		}
-		if p.d.nodes[item].kind == nodeObject {
-			like = uint32(item)
+		if end, ok := p.d.repeat(like, p.pos, p); ok {
+			p.pos = end
+		} else {
+			item := len(p.d.nodes)
+			if err := p.value(depth + 1); err != nil {
+				return err
+			}
+			if p.d.nodes[item].kind == nodeObject {
+				like = uint32(item)
+			}
 		}
 		count++
 	}
@@ -252,29 +252,36 @@ func (p *cborParser) list(arg uint64, indefinite bool, depth int) error {
 	return nil
 }
 
-// again reports whether a text with a head of one byte, the text of the key at
-// node k, is at pos.
-func (p *cborParser) again(k uint32) bool {
-	n := &p.d.nodes[k]
-	size := n.len()
-	if n.flags != 0 || size >= 24 || size >= len(p.src)-p.pos || p.src[p.pos] != cborText<<5|byte(size) {
-		return false
+// textAt is for definite texts and blobs.
+func (p *cborParser) textAt(pos int) (kind nodeKind, flags uint8, start, end int, ok bool) {
+	major, arg, indefinite, size := cborHead(p.src[pos:])
+	if size == 0 || major != cborBytes && major != cborText || indefinite {
+		return 0, 0, 0, 0, false
 	}
-	return string(p.src[p.pos+1:p.pos+1+size]) == string(p.src[n.start:n.end])
+	start = pos + size
+	if arg > uint64(len(p.src)-start) {
+		return 0, 0, 0, 0, false
+	}
+	end = start + int(arg)
+	if major == cborBytes {
+		return nodeBytes, 0, start, end, true
+	}
+	return nodeString, 0, start, end, utf8.Valid(p.src[start:end])
 }
 
-// object reads a map. As in JSON, keys are looked into and held against each
-// other only if they are not those of like.
-func (p *cborParser) object(arg uint64, indefinite bool, depth int, like uint32) error {
+// gap ends with the key: the head of a text depends on its length.
+func (p *cborParser) gap(key, _ *node) uint32 { return key.end }
+
+// object reads a map, from behind its head at start on.
+func (p *cborParser) object(start int, arg uint64, indefinite bool, depth int) error {
 	if arg > MaxValues {
 		return errTooMany
 	}
-	i, err := p.d.add(node{kind: nodeObject})
+	i, err := p.d.addSpan(nodeObject, 0, start, start)
 	if err != nil {
 		return err
 	}
 	count := uint64(0)
-	alike, key := like != 0 && depth < MaxDepth, like+1
 	for {
 		more, err := p.more(count, arg, indefinite)
 		if err != nil {
@@ -284,29 +291,19 @@ func (p *cborParser) object(arg uint64, indefinite bool, depth int, like uint32)
 			break
 		}
 		k := len(p.d.nodes)
-		alike = alike && key < p.d.nodes[like].next && p.again(key)
-		if alike {
-			if err := p.d.same(key, p.pos+1, p.pos+1+p.d.nodes[key].len()); err != nil {
-				return err
-			}
-			p.pos += 1 + p.d.nodes[key].len()
-			key = p.d.nodes[key+1].next
-		} else if err := p.value(depth+1, 0); err != nil {
+		if err := p.value(depth + 1); err != nil {
 			return err
 		}
 		if p.d.nodes[k].kind != nodeString {
 			return p.wrong("map key is not text")
 		}
-		if err := p.value(depth+1, 0); err != nil {
+		if err := p.value(depth + 1); err != nil {
 			return err
 		}
 		count++
 	}
-	p.d.nodes[i].count = uint32(count)
-	p.d.nodes[i].next = uint32(len(p.d.nodes))
-	if alike {
-		return nil
-	}
+	n := &p.d.nodes[i]
+	n.end, n.count, n.next = uint32(p.pos), uint32(count), uint32(len(p.d.nodes))
 	return p.d.unique(i)
 }
 

@@ -132,6 +132,28 @@ func (d *document) add(n node) (int, error) {
 	return len(d.nodes) - 1, nil
 }
 
+// addSpan is add for a node that stands for src[start:end] alone, as most do. It
+// writes the members of the node one by one where they belong: a node that was
+// put together elsewhere is copied in larger parts than it was written in, for
+// which a processor waits.
+func (d *document) addSpan(kind nodeKind, flags uint8, start, end int) (int, error) {
+	i := len(d.nodes)
+	if i >= MaxValues {
+		return 0, errTooMany
+	}
+	if i == cap(d.nodes) {
+		d.nodes = append(d.nodes, node{})
+	} else {
+		d.nodes = d.nodes[:i+1]
+	}
+	n := &d.nodes[i]
+	n.num = 0
+	n.start, n.end = uint32(start), uint32(end)
+	n.next, n.count = uint32(i+1), 0
+	n.kind, n.flags = kind, flags
+	return i, nil
+}
+
 // text returns the bytes of a string or blob node.
 func (d *document) text(i uint32) []byte {
 	n := &d.nodes[i]
@@ -190,16 +212,6 @@ func (d *document) unique(i int) error {
 		}
 	}
 	return nil
-}
-
-// same makes a node for the key [start, end), which has the text of the key at
-// node k.
-func (d *document) same(k uint32, start, end int) error {
-	if first := d.nodes[k].count; first != 0 {
-		k = first
-	}
-	_, err := d.add(node{kind: nodeString, start: uint32(start), end: uint32(end), count: k})
-	return err
 }
 
 // member returns the index of the value of a key, or 0 if the object has none

@@ -20,7 +20,7 @@ func (d *document) parseJSON(src []byte) error {
 	}
 	p := jsonParser{d: d, src: src}
 	p.space()
-	if err := p.value(1, 0); err != nil {
+	if err := p.value(1); err != nil {
 		return err
 	}
 	p.space()
@@ -57,14 +57,13 @@ func (p *jsonParser) spaces() {
 	}
 }
 
-// value reads a value. like is an object before it in the same list, or 0.
-func (p *jsonParser) value(depth int, like uint32) error {
+func (p *jsonParser) value(depth int) error {
 	if p.pos >= len(p.src) {
 		return p.wrong("value missing")
 	}
 	switch c := p.src[p.pos]; c {
 	case '{':
-		return p.object(depth, like)
+		return p.object(depth)
 	case '[':
 		return p.list(depth)
 	case '"':
@@ -72,7 +71,7 @@ func (p *jsonParser) value(depth int, like uint32) error {
 			start := p.pos + 1
 			p.pos = start + n + 1
 			p.d.loose++
-			_, err := p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(start + n), flags: flagLoose})
+			_, err := p.d.addSpan(nodeString, flagLoose, start, start+n)
 			return err
 		}
 		return p.string()
@@ -99,14 +98,12 @@ func (p *jsonParser) literal(word string, n node) error {
 	return err
 }
 
-// object reads an object. Most lists are of objects with the same keys in the
-// same order: while this one has those of like, they are neither looked into
-// nor held against each other.
-func (p *jsonParser) object(depth int, like uint32) error {
+func (p *jsonParser) object(depth int) error {
 	if depth > MaxDepth {
 		return errTooDeep
 	}
-	i, err := p.d.add(node{kind: nodeObject})
+	start := p.pos
+	i, err := p.d.addSpan(nodeObject, 0, start, start)
 	if err != nil {
 		return err
 	}
@@ -117,19 +114,11 @@ func (p *jsonParser) object(depth int, like uint32) error {
 		p.pos++
 		return nil
 	}
-	alike, key := like != 0, like+1
 	for {
 		if p.pos >= len(p.src) || p.src[p.pos] != '"' {
 			return p.wrong("key missing")
 		}
-		alike = alike && key < p.d.nodes[like].next && p.again(key)
-		if alike {
-			if err := p.d.same(key, p.pos+1, p.pos+1+p.d.nodes[key].len()); err != nil {
-				return err
-			}
-			p.pos += 2 + p.d.nodes[key].len()
-			key = p.d.nodes[key+1].next
-		} else if err := p.string(); err != nil { // whole, since keys are compared
+		if err := p.string(); err != nil { // whole, since keys are compared
 			return err
 		}
 		p.space()
@@ -138,7 +127,7 @@ func (p *jsonParser) object(depth int, like uint32) error {
 		}
 		p.pos++
 		p.space()
-		if err := p.value(depth+1, 0); err != nil {
+		if err := p.value(depth + 1); err != nil {
 			return err
 		}
 		count++
@@ -152,11 +141,8 @@ func (p *jsonParser) object(depth int, like uint32) error {
 			p.space()
 		case '}':
 			p.pos++
-			p.d.nodes[i].count = count
-			p.d.nodes[i].next = uint32(len(p.d.nodes))
-			if alike {
-				return nil
-			}
+			n := &p.d.nodes[i]
+			n.end, n.count, n.next = uint32(p.pos), count, uint32(len(p.d.nodes))
 			return p.d.unique(i)
 		default:
 			return p.wrong("comma missing")
@@ -168,7 +154,7 @@ func (p *jsonParser) list(depth int) error {
 	if depth > MaxDepth {
 		return errTooDeep
 	}
-	i, err := p.d.add(node{kind: nodeList})
+	i, err := p.d.addSpan(nodeList, 0, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -181,12 +167,16 @@ func (p *jsonParser) list(depth int) error {
 	}
 	like := uint32(0)
 	for {
-		item := len(p.d.nodes)
-		if err := p.value(depth+1, like); err != nil {
-			return err
-		}
-		if p.d.nodes[item].kind == nodeObject {
-			like = uint32(item)
+		if end, ok := p.d.repeat(like, p.pos, p); ok {
+			p.pos = end
+		} else {
+			item := len(p.d.nodes)
+			if err := p.value(depth + 1); err != nil {
+				return err
+			}
+			if p.d.nodes[item].kind == nodeObject {
+				like = uint32(item)
+			}
 		}
 		count++
 		p.space()
@@ -208,13 +198,18 @@ func (p *jsonParser) list(depth int) error {
 	}
 }
 
-// again reports whether the string whose opening quote is at pos is the text of
-// the key at node k.
-func (p *jsonParser) again(k uint32) bool {
-	n := &p.d.nodes[k]
-	start, end := p.pos+1, p.pos+1+n.len()
-	return n.flags == 0 && end < len(p.src) && p.src[end] == '"' && string(p.src[start:end]) == string(p.src[n.start:n.end])
+// textAt is for strings from behind their opening quote on.
+func (p *jsonParser) textAt(pos int) (kind nodeKind, flags uint8, start, end int, ok bool) {
+	n := longText(p.src[pos:])
+	if n > 0 {
+		return nodeString, flagLoose, pos, pos + n, true
+	}
+	end = pos + plainRun(p.src[pos:])
+	return nodeString, 0, pos, end, end < len(p.src) && p.src[end] == '"'
 }
+
+// gap ends with the opening quote.
+func (p *jsonParser) gap(_, value *node) uint32 { return value.start }
 
 // string reads a string whose opening quote is at pos.
 func (p *jsonParser) string() error {
@@ -224,7 +219,7 @@ func (p *jsonParser) string() error {
 	if err != nil {
 		return err
 	}
-	_, err = p.d.add(node{kind: nodeString, start: uint32(start), end: uint32(p.pos), flags: flags})
+	_, err = p.d.addSpan(nodeString, flags, start, p.pos)
 	p.pos++
 	return err
 }
