@@ -285,8 +285,14 @@ func (l *Log) replace(s *shard, seg, next *segment, tmp, path string) error {
 	if err != nil {
 		return err
 	}
-	defer l.files.forget(seg)
-	defer l.files.release(h)
+	defer func() {
+		l.files.release(h)
+		if seg.replaced.Load() {
+			l.files.retire(seg)
+		} else {
+			l.files.forget(seg)
+		}
+	}()
 	if err := l.opt.FS.Rename(tmp, path); err != nil {
 		return err
 	}

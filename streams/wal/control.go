@@ -162,7 +162,7 @@ func (l *Log) retire(s *shard) {
 	s.tail = nil
 	for _, seg := range s.segs {
 		l.indexes.forget(seg)
-		l.files.forget(seg)
+		l.files.retire(seg)
 	}
 	s.segs = nil
 	s.wake()

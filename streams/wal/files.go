@@ -47,8 +47,10 @@ func (c *files) acquire(seg *segment, path string, flag int) (*handle, error) {
 		f, err := c.fsys.OpenFile(path, flag, 0o600)
 		var h *handle
 		if err == nil {
-			h = &handle{File: f, seg: seg, users: 1}
-			c.open[seg], h.elem = h, c.order.PushFront(h)
+			h = &handle{File: f, seg: seg, users: 1, gone: seg.retired}
+			if !h.gone {
+				c.open[seg], h.elem = h, c.order.PushFront(h)
+			}
 		}
 		c.mu.Unlock()
 		c.end(victim)
@@ -175,6 +177,15 @@ func (c *files) forget(seg *segment) {
 	if closing {
 		c.end(h)
 	}
+}
+
+// retire is forget for a segment that is out of use: who came by it before, and
+// opens its file again, closes it after use. Kept open, it would keep its space.
+func (c *files) retire(seg *segment) {
+	c.mu.Lock()
+	seg.retired = true
+	c.mu.Unlock()
+	c.forget(seg)
 }
 
 // closeAll closes every file; nobody uses them any more.

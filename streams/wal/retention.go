@@ -224,7 +224,7 @@ func (l *Log) trim(s *shard, cut int64, before streams.Sequence, most int) (n in
 			l.unlink = append(l.unlink, seg.path())
 		}
 		l.indexes.forget(seg)
-		l.files.forget(seg)
+		l.files.retire(seg)
 		n++
 	}
 	if n > 0 {

@@ -52,6 +52,7 @@ type segment struct {
 	index   *index
 
 	replaced atomic.Bool // another file has its name, and another segment its place
+	retired  bool        // out of use; files.mu guards it
 
 	known       string // what path returned last
 	knownSealed bool   // and when
