@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -80,11 +81,13 @@ func (l *Log) flushLoop() {
 		case <-l.stop:
 			return
 		}
-		l.drain(l.opt.TailBytes / 4)
+		l.drain(l.opt.TailBytes / 2)
 	}
 }
 
-// drain flushes shards until no more than keep bytes wait.
+// drain flushes shards until no more than keep bytes wait. It does so in steps:
+// segments are then written beside the journal all the time, and not in bursts
+// that take the disk from it and leave that idle afterwards.
 func (l *Log) drain(keep int64) {
 	for l.tailBytes.Load() > keep {
 		l.mu.Lock()
@@ -96,13 +99,16 @@ func (l *Log) drain(keep int64) {
 		l.flushQueue = l.flushQueue[1:]
 		s.queued = false
 		l.mu.Unlock()
-		if err := l.flushShard(s); err != nil {
-			l.mu.Lock()
-			if !s.queued {
-				s.queued = true
-				l.flushQueue = append(l.flushQueue, s)
-			}
-			l.mu.Unlock()
+		err := l.flushShard(s, l.opt.stepBytes)
+		l.mu.Lock()
+		s.mu.Lock()
+		if len(s.tail) > 0 && !s.gone && !s.queued {
+			s.queued = true
+			l.flushQueue = append(l.flushQueue, s)
+		}
+		s.mu.Unlock()
+		l.mu.Unlock()
+		if err != nil {
 			l.segmentError(err)
 			break
 		}
@@ -139,10 +145,26 @@ func (l *Log) segmentError(err error) {
 	l.opt.Logger.Error("segment: the disk is full; appends are refused until there is space", "error", err)
 }
 
+// stepLeaves is how many frames a step may leave. They are copied to a new list,
+// so a step of small frames takes all.
+const stepLeaves = 256
+
+// stepEnd returns where a step ends that takes at least so many bytes of frames.
+func stepEnd(frames []frame, bytes int64) streams.Sequence {
+	for i := range frames {
+		bytes -= int64(len(frames[i].buf))
+		if bytes <= 0 && len(frames)-i <= stepLeaves {
+			return frames[i].next()
+		}
+	}
+	return math.MaxUint64
+}
+
 // flushShard moves to its segments what waits of a shard at the time of the
-// call. It does not chase what comes meanwhile, which would keep a checkpoint of
-// a busy shard from ever ending. It does not sync.
-func (l *Log) flushShard(s *shard) error {
+// call, or a step of it with about so many bytes. It does not chase what comes
+// meanwhile, which would keep a checkpoint of a busy shard from ever ending. It
+// does not sync.
+func (l *Log) flushShard(s *shard, bytes int64) error {
 	l.removing.RLock()
 	defer l.removing.RUnlock()
 	s.flushMu.Lock()
@@ -151,7 +173,7 @@ func (l *Log) flushShard(s *shard) error {
 	age := rollAge(s.st.retention)
 	l.mu.RUnlock()
 	s.mu.Lock()
-	until := s.next
+	until := min(s.next, stepEnd(s.tail, bytes))
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()

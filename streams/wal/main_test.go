@@ -52,7 +52,7 @@ func small(fsys vfs.FS) Options {
 	return Options{
 		FS: fsys, SegmentBytes: 8 << 10, JournalBytes: 64 << 10, CheckpointBytes: 48 << 10,
 		TailBytes: 32 << 10, MinFreeBytes: -1, BallastBytes: -1, MaxOpenFiles: 4,
-		largeBytes: 512,
+		largeBytes: 512, stepBytes: 3000,
 	}
 }
 

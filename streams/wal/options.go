@@ -83,6 +83,10 @@ type Options struct {
 	// block, so that it goes to its segment from there, too. 0 means 64 KiB.
 	alignedBytes int
 
+	// stepBytes is about how much of a shard is written to a segment at once to
+	// make room in memory.
+	stepBytes int64
+
 	// OnDamage says what reads do where records cannot be read. Default:
 	// FailOnDamage.
 	OnDamage OnDamage
@@ -152,6 +156,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.alignedBytes == 0 {
 		o.alignedBytes = 64 << 10
+	}
+	if o.stepBytes == 0 {
+		o.stepBytes = 2 << 20
 	}
 	if o.ScrubBytesPerSecond == 0 {
 		o.ScrubBytesPerSecond = 4 << 20
