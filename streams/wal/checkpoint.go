@@ -231,7 +231,7 @@ func (l *Log) bringToSegments(touched []*shard) error {
 // bringToSegment flushes and syncs one shard, and returns what is then in its
 // segments for sure.
 func (l *Log) bringToSegment(s *shard) (position, error) {
-	if err := l.flushShard(s, math.MaxInt64); err != nil {
+	if _, err := l.flushShard(s, math.MaxInt64); err != nil {
 		return position{}, err
 	}
 	var full []*segment

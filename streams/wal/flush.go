@@ -81,14 +81,16 @@ func (l *Log) flushLoop() {
 		case <-l.stop:
 			return
 		}
-		l.drain(l.opt.TailBytes / 2)
+		l.drain(l.opt.TailBytes/4, l.opt.TailBytes/2)
 	}
 }
 
-// drain flushes shards until no more than keep bytes wait. It does so in steps:
-// segments are then written beside the journal all the time, and not in bursts
-// that take the disk from it and leave that idle afterwards.
-func (l *Log) drain(keep int64) {
+// drain flushes shards until no more than keep bytes wait. Those with large frames
+// are written in steps, the last of which leaves as much as after: such segments
+// are then written beside the journal all the time, and not in bursts that take
+// the disk from it and leave that idle afterwards. Many small frames are better
+// written at once.
+func (l *Log) drain(keep, after int64) {
 	for l.tailBytes.Load() > keep {
 		l.mu.Lock()
 		if len(l.flushQueue) == 0 || l.failed != nil {
@@ -99,7 +101,7 @@ func (l *Log) drain(keep int64) {
 		l.flushQueue = l.flushQueue[1:]
 		s.queued = false
 		l.mu.Unlock()
-		err := l.flushShard(s, l.opt.stepBytes)
+		step, err := l.flushShard(s, l.opt.stepBytes)
 		l.mu.Lock()
 		s.mu.Lock()
 		if len(s.tail) > 0 && !s.gone && !s.queued {
@@ -113,6 +115,9 @@ func (l *Log) drain(keep int64) {
 			break
 		}
 		l.makeRoom(l.opt.TailBytes)
+		if step && l.tailBytes.Load() <= after {
+			break
+		}
 	}
 	l.makeRoom(l.opt.TailBytes)
 }
@@ -161,10 +166,10 @@ func stepEnd(frames []frame, bytes int64) streams.Sequence {
 }
 
 // flushShard moves to its segments what waits of a shard at the time of the
-// call, or a step of it with about so many bytes. It does not chase what comes
-// meanwhile, which would keep a checkpoint of a busy shard from ever ending. It
-// does not sync.
-func (l *Log) flushShard(s *shard, bytes int64) error {
+// call, or a step of it with about so many bytes, and tells which. It does not
+// chase what comes meanwhile, which would keep a checkpoint of a busy shard from
+// ever ending. It does not sync.
+func (l *Log) flushShard(s *shard, bytes int64) (step bool, err error) {
 	l.removing.RLock()
 	defer l.removing.RUnlock()
 	s.flushMu.Lock()
@@ -173,13 +178,18 @@ func (l *Log) flushShard(s *shard, bytes int64) error {
 	age := rollAge(s.st.retention)
 	l.mu.RUnlock()
 	s.mu.Lock()
-	until := min(s.next, stepEnd(s.tail, bytes))
+	until := s.next
+	if l.keys.newFiles().none() { // else it is encrypted while what was before is written
+		if end := stepEnd(s.tail, bytes); end < until {
+			until, step = end, true
+		}
+	}
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
 		if s.gone || len(s.tail) == 0 || s.tail[0].base >= until {
 			s.mu.Unlock()
-			return nil
+			return step, nil
 		}
 		frames := s.tail
 		seg := s.active()
@@ -209,7 +219,7 @@ func (l *Log) flushShard(s *shard, bytes int64) error {
 		s.mu.Unlock()
 		pads, err := l.writeFrames(s, seg, path, size, frames[:n])
 		if err != nil {
-			return err
+			return step, err
 		}
 		l.moved(s, seg, frames[:n], pads)
 	}

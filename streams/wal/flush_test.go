@@ -61,7 +61,7 @@ func TestDrainInSteps(t *testing.T) {
 		return len(s.tail)
 	}
 	for step, w := range [][2]int{{9, 12}, {9, 9}, {6, 9}, {6, 6}} {
-		l.drain(l.tailBytes.Load() - 1)
+		l.drain(0, l.tailBytes.Load()-1)
 		if got := [2]int{waiting("a"), waiting("b")}; got != w {
 			t.Errorf("after step %d %v frames wait, want %v", step+1, got, w)
 		}
@@ -82,7 +82,7 @@ func TestDrainInSteps(t *testing.T) {
 		}
 	}
 	check()
-	l.drain(0)
+	l.drain(0, 0)
 	if n := waiting("a") + waiting("b"); n > 0 || l.tailBytes.Load() != 0 {
 		t.Errorf("%d frames still wait, %d bytes", n, l.tailBytes.Load())
 	}

@@ -55,12 +55,10 @@ func (l *Log) removeBatch() (more bool, err error) {
 	for range removeBatch {
 		switch {
 		case len(r.files) > 0:
-			path := r.files[0]
-			r.files = r.files[1:]
-			if err := l.opt.FS.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return false, err
+			if err := l.opt.FS.Remove(r.files[0]); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return false, err // it stays on the list: its directory is not empty
 			}
-			if len(r.files) == 0 {
+			if r.files = r.files[1:]; len(r.files) == 0 {
 				r.files = nil
 			}
 		case len(r.streams) == 0:

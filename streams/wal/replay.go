@@ -454,7 +454,7 @@ func (p *replayer) apply(g groupInfo, frames []journalFrame) error {
 	p.r.replayed++
 	if l.tailBytes.Load() > l.opt.TailBytes/2 {
 		l.mu.Unlock()
-		l.drain(l.opt.TailBytes / 4)
+		l.drain(l.opt.TailBytes/4, l.opt.TailBytes/4)
 		l.mu.Lock()
 	}
 	if l.failed != nil {
