@@ -241,7 +241,7 @@ func TestClockAtStart(t *testing.T) {
 				must(t, err)
 				return len(recs)
 			}
-			c.wall.Add(int64(tt.jump))
+			c.jump(tt.jump)
 			l = open(t, "/data", o)
 			if n := count(); n != tt.left {
 				t.Errorf("%d records, want %d", n, tt.left)
@@ -288,11 +288,11 @@ func TestClockTwoJumps(t *testing.T) {
 	c.set(&o)
 	l := open(t, "/data", o)
 	start := l.retentionNow()
-	c.wall.Add(int64(400 * 24 * time.Hour))
+	c.jump(400 * 24 * time.Hour)
 	l.retentionNow()
 	c.advance(23 * time.Hour)
 	l.retentionNow()
-	c.wall.Add(int64(300 * 24 * time.Hour))
+	c.jump(300 * 24 * time.Hour)
 	for range 23 {
 		c.advance(time.Hour)
 		if d := msDuration(l.retentionNow() - start); d > 47*time.Hour || !l.Stats().ClockJumped {
@@ -304,4 +304,33 @@ func TestClockTwoJumps(t *testing.T) {
 		t.Errorf("only %v on after a day, waits: %v", d, l.Stats().ClockJumped)
 	}
 	must(t, l.Close())
+}
+
+// TestClockStoppedProcess stops the process for hours between any two readings of
+// the clocks: that is no jump.
+func TestClockStoppedProcess(t *testing.T) {
+	for nth := range int64(14) {
+		c := &clocks{}
+		var stopIn atomic.Int64
+		stopIn.Store(nth + 1)
+		stop := func() {
+			if stopIn.Add(-1) == 0 {
+				c.advance(5 * time.Hour)
+			}
+		}
+		o := small(memfs.New())
+		o.Clock = func() time.Time { stop(); return c.now() }
+		o.Monotonic = func() time.Duration { stop(); return c.mono() }
+		l := open(t, "/data", o)
+		for _, read := range []func(){func() { l.now() }, func() { l.retentionNow() }} {
+			stopIn.Store(nth + 1)
+			for range 4 {
+				read()
+				if l.Stats().ClockJumped {
+					t.Fatalf("stopped at reading %d: called a jump", nth+1)
+				}
+			}
+		}
+		must(t, l.Close())
+	}
 }

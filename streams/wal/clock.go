@@ -47,10 +47,14 @@ type anchor struct {
 	mono time.Duration
 }
 
+// shows returns what the wall clock should show, in Unix ms, when the monotonic
+// one stands at mono.
+func (a *anchor) shows(mono time.Duration) int64 { return a.wall + (mono - a.mono).Milliseconds() }
+
 func (c *retentionClock) start() {
 	a := anchor{wall: c.wall().UnixMilli()}
 	if c.mono != nil {
-		a.mono = c.mono()
+		a.wall, a.mono = c.read()
 	}
 	c.begun = a.mono
 	c.right.Store(&a)
@@ -67,8 +71,8 @@ type clockState struct {
 func (c *retentionClock) state() clockState {
 	s := clockState{Now: c.now(), Wall: c.wall().UnixMilli()}
 	if c.mono != nil && c.jumped.Load() {
-		mono, a := c.mono(), c.right.Load()
-		s.Now = a.wall + (mono - a.mono).Milliseconds()
+		mono := c.mono()
+		s.Now = c.right.Load().shows(mono)
 		c.mu.Lock()
 		s.Waiting = max((mono - c.since).Milliseconds(), 1)
 		c.mu.Unlock()
@@ -109,14 +113,15 @@ func (c *retentionClock) now() int64 {
 	if c.mono == nil {
 		return wall
 	}
-	mono, a := c.mono(), c.right.Load()
-	steady := a.wall + (mono - a.mono).Milliseconds()
-	d := msDuration(wall - steady)
-	if near(d) && !c.jumped.Load() {
+	if a := c.right.Load(); near(msDuration(wall-a.shows(c.mono()))) && !c.jumped.Load() {
 		return wall
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Once more: the two readings above may be of different moments.
+	wall, mono := c.read()
+	steady := c.right.Load().shows(mono)
+	d := msDuration(wall - steady)
 	switch {
 	case c.setRight(d, wall, mono):
 		c.right.Store(&anchor{wall: wall, mono: mono})
@@ -143,6 +148,20 @@ func (c *retentionClock) now() int64 {
 	return min(wall, steady)
 }
 
+// read reads both clocks at one moment: not with the hours in between that the
+// process was stopped for, unless that happens every time.
+func (c *retentionClock) read() (wall int64, mono time.Duration) {
+	mono = c.mono()
+	for range 3 {
+		before := mono
+		wall = c.wall().UnixMilli()
+		if mono = c.mono(); mono-before < time.Second {
+			break
+		}
+	}
+	return wall, mono
+}
+
 // arrival is the time in Unix ms for what arrives now: the wall clock, unless it
 // fell behind so far that it is not believed, as one that stands still or was set
 // back. Then it is what it should show: what arrived meanwhile would look old, and
@@ -152,13 +171,11 @@ func (c *retentionClock) arrival() int64 {
 	if c.mono == nil {
 		return wall
 	}
-	a := c.right.Load()
-	if msDuration(a.wall+(c.mono()-a.mono).Milliseconds()-wall) <= maxDrift {
+	if msDuration(c.right.Load().shows(c.mono())-wall) <= maxDrift {
 		return wall
 	}
 	c.now() // notices it, and may believe it
-	a = c.right.Load()
-	return max(wall, a.wall+(c.mono()-a.mono).Milliseconds())
+	return max(wall, c.right.Load().shows(c.mono()))
 }
 
 // setRight reports whether a clock that is behind by -d was ahead at the start

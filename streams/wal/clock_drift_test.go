@@ -31,7 +31,7 @@ func TestClockDrift(t *testing.T) {
 				d.open()
 			}
 			d.run(10*time.Hour, pace)
-			d.c.wall.Store(d.c.steady.Load())
+			d.c.setRight()
 			d.retain()
 			d.younger(pace)
 			if d.l.Stats().ClockJumped {
@@ -76,8 +76,7 @@ func (d *drift) run(long time.Duration, pace float64) {
 	d.t.Helper()
 	const step = 10 * time.Minute
 	for n := time.Duration(0); n < long; n += step {
-		d.c.steady.Add(int64(step))
-		d.c.wall.Add(int64(pace * float64(step)))
+		d.c.move(time.Duration(pace*float64(step)), step)
 		for name := range d.born {
 			d.append(name)
 		}
@@ -100,7 +99,7 @@ func (d *drift) append(name string) {
 		d.t.Errorf("%s: sequence %d, want %d", name, got, next)
 	}
 	must(d.t, <-waited)
-	d.born[name] = append(d.born[name], time.Duration(d.c.steady.Load()))
+	d.born[name] = append(d.born[name], d.c.mono())
 }
 
 func (d *drift) retain() {
@@ -124,7 +123,7 @@ func (d *drift) horizon(name string) streams.Sequence {
 // where a read by time finds them.
 func (d *drift) younger(pace float64) {
 	d.t.Helper()
-	now := time.Duration(d.c.steady.Load())
+	now := d.c.mono()
 	for name, born := range d.born {
 		if len(born) == 0 {
 			continue
@@ -158,12 +157,12 @@ func TestClockBack(t *testing.T) {
 	c.set(&o)
 	l := open(t, "/data", o)
 	c.advance(2 * time.Hour)
-	c.wall.Add(-int64(365 * 24 * time.Hour))
+	c.jump(-365 * 24 * time.Hour)
 	create(t, l, "s", 1)
 	appendAll(t, l, "s", "a", "b")
 	must(t, l.Split(t.Context(), "s", 0, streams.HashKey{Hi: 1 << 63}))
 	must(t, l.checkpoint())
-	c.wall.Add(int64(365 * 24 * time.Hour))
+	c.jump(365 * 24 * time.Hour)
 	c.advance(time.Minute)
 	for range 2 {
 		l.retain()
@@ -207,11 +206,11 @@ func TestClockSetRight(t *testing.T) {
 				must(t, l.Close())
 				c.advance(tt.stopped)
 			}
-			c.wall.Add(int64(tt.ahead))
+			c.jump(tt.ahead)
 			l := open(t, "/data", o)
 			create(t, l, "s", 1)
 			c.advance(tt.after)
-			c.wall.Add(-int64(tt.back))
+			c.jump(-tt.back)
 			steady := c.now().Add(tt.back)
 			appendAll(t, l, "s", "a")
 			if jumped := l.Stats().ClockJumped; jumped == tt.believed {

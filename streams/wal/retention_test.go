@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,19 +12,45 @@ import (
 	"github.com/firehosed/firehosed/streams"
 )
 
-// clocks are a wall clock that can jump and a steady one.
-type clocks struct{ wall, steady atomic.Int64 }
+// clocks are a wall clock that can jump and a steady one. The log reads them at
+// any time: what is no jump moves both at once.
+type clocks struct {
+	mu           sync.Mutex
+	wall, steady time.Duration
+}
 
 func (c *clocks) set(o *Options) {
 	o.Clock = c.now
-	o.Monotonic = func() time.Duration { return time.Duration(c.steady.Load()) }
+	o.Monotonic = c.mono
 }
 
-func (c *clocks) now() time.Time { return time.Unix(1_800_000_000, c.wall.Load()).UTC() }
+func (c *clocks) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Unix(1_800_000_000, 0).UTC().Add(c.wall)
+}
 
-func (c *clocks) advance(d time.Duration) {
-	c.wall.Add(int64(d))
-	c.steady.Add(int64(d))
+func (c *clocks) mono() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.steady
+}
+
+func (c *clocks) advance(d time.Duration) { c.move(d, d) }
+
+func (c *clocks) jump(d time.Duration) { c.move(d, 0) }
+
+func (c *clocks) setRight() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall = c.steady
+}
+
+func (c *clocks) move(wall, steady time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall += wall
+	c.steady += steady
 }
 
 // TestClockJump moves the wall clock by a year: nothing expires by it.
@@ -39,7 +66,7 @@ func TestClockJump(t *testing.T) {
 		}
 		must(t, l.checkpoint())
 		c.advance(2 * time.Hour) // so it is not set right after a start
-		c.wall.Add(int64(jump))
+		c.jump(jump)
 		l.retain()
 		recs, err := readShard(t, l, "s", 0)
 		must(t, err)
@@ -49,7 +76,7 @@ func TestClockJump(t *testing.T) {
 		if res := appendAll(t, l, "s", "after"); res.Placed[0].Sequence != 21 {
 			t.Errorf("sequence %d after the jump", res.Placed[0].Sequence)
 		}
-		c.wall.Add(-int64(jump))
+		c.jump(-jump)
 		l.retain()
 		if l.Stats().ClockJumped {
 			t.Errorf("still called jumped when the clock is right again")
