@@ -59,6 +59,14 @@ func (s *Source) scan(ctx context.Context, w *watch) error {
 		}
 	}
 	s.findRenamed(opened)
+	for _, f := range s.files {
+		switch {
+		case f.matched:
+			f.left = time.Time{}
+		case f.left.IsZero():
+			f.left = s.opt.Clock()
+		}
+	}
 	// What was renamed away is older than what took its place.
 	slices.SortStableFunc(s.files, func(a, b *followed) int {
 		switch {
@@ -184,7 +192,7 @@ func (s *Source) adopt(fd *os.File, path string) (*followed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &followed{f: fd, size: size, grown: time.Now()}
+	f := &followed{f: fd, size: size, grown: s.opt.Clock()}
 	for key, c := range s.known {
 		if !c.same(id) {
 			continue
@@ -222,7 +230,7 @@ func (s *Source) adopt(fd *os.File, path string) (*followed, error) {
 func (s *Source) makeRoom() bool {
 	var quiet *followed
 	for _, f := range s.files {
-		if f.saved && f.Offset == f.size && time.Since(f.grown) >= s.opt.CloseAfter && (quiet == nil || f.grown.Before(quiet.grown)) {
+		if (quiet == nil || f.grown.Before(quiet.grown)) && s.spent(f) {
 			quiet = f
 		}
 	}
@@ -274,7 +282,7 @@ func (s *Source) findRenamed(opened map[[2]uint64]*followed) {
 func (s *Source) retire(ctx context.Context) error {
 	var gone []streams.StateUpdate
 	for _, f := range slices.Clone(s.files) {
-		if f.matched || !f.saved || f.Offset < f.size || time.Since(f.grown) < s.opt.CloseAfter {
+		if f.matched || !s.spent(f) {
 			continue
 		}
 		s.log.Info("file is done with", "path", f.Path, "offset", f.Offset)

@@ -24,6 +24,7 @@ type followed struct {
 	// it. A file that was renamed away or removed is read to its end and closed.
 	matched bool
 	grown   time.Time // when it last had something new
+	left    time.Time // when it was first found not matched; zero while it is
 	next    cursor    // after the batch that is being made
 	saved   bool      // the log's state has the cursor
 }
@@ -116,7 +117,7 @@ func (s *Source) read(f *followed, buf []byte) (reading, error) {
 		return reading{}, err
 	}
 	if size != f.size {
-		f.grown = time.Now()
+		f.grown = s.opt.Clock()
 	}
 	f.size = size
 	if size < f.Offset {
@@ -125,7 +126,6 @@ func (s *Source) read(f *followed, buf []byte) (reading, error) {
 	if size == f.Offset && size == int64(f.Prefix) {
 		return reading{}, nil
 	}
-	quietFor := time.Since(f.grown)
 	if size == f.Offset {
 		return reading{}, s.extendPrefix(f)
 	}
@@ -141,11 +141,11 @@ func (s *Source) read(f *followed, buf []byte) (reading, error) {
 	}
 	atEnd := f.Offset+int64(n) >= size
 	a := ask{skip: f.Skip, full: n == s.sp.window()}
-	a.final = atEnd && !f.matched && quietFor >= s.opt.CloseAfter
+	a.final = atEnd && !f.matched && s.over(f)
 	if m := s.opt.Multiline; m != nil {
 		timeout := m.Timeout
 		set(&timeout, time.Second)
-		a.quiet = atEnd && quietFor >= timeout
+		a.quiet = atEnd && s.opt.Clock().Sub(f.grown) >= timeout
 	}
 	return reading{chunk: buf[:n], ask: a}, nil
 }
@@ -203,6 +203,29 @@ func (s *Source) complain(path string, err error) {
 		hint = "give the user that runs firehosed the right to read it, or exclude it"
 	}
 	s.log.Error("file cannot be read; it is tried again", "path", path, "error", err, "hint", hint)
+}
+
+// over reports whether nothing came for CloseAfter. Whoever writes a file may
+// have been quiet for long before it is renamed, and writes on until it opens
+// the next one: the time begins anew when the file leaves its place.
+func (s *Source) over(f *followed) bool {
+	since := f.grown
+	if f.left.After(since) {
+		since = f.left
+	}
+	return s.opt.Clock().Sub(since) >= s.opt.CloseAfter
+}
+
+// spent reports whether nothing of a file is left to read, and nothing came
+// for CloseAfter.
+func (s *Source) spent(f *followed) bool {
+	if !f.saved || f.Offset < f.size || !s.over(f) {
+		return false
+	}
+	// The process may have been stopped since it last read the file, and others
+	// wrote meanwhile.
+	_, _, size, err := identify(f.f)
+	return err == nil && size == f.size
 }
 
 // close closes a file and keeps its position.

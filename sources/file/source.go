@@ -43,7 +43,7 @@ type Options struct {
 	// does not tell of them. 0 means 1 s.
 	Poll time.Duration
 	// CloseAfter is how long a file that was renamed or removed is kept open
-	// after its last line. 0 means 1 min.
+	// after that and after its last line. 0 means 1 min.
 	CloseAfter time.Duration
 	// MaxBatch is the most bytes in one append. 0 means 1 MiB.
 	MaxBatch int
@@ -51,7 +51,9 @@ type Options struct {
 	MaxFiles int
 	// Multiline, if set, joins lines to records.
 	Multiline *Multiline
-	Logger    *slog.Logger // default: discard
+	// Clock returns the present time; nil means time.Now. It must not block.
+	Clock  func() time.Time
+	Logger *slog.Logger // default: discard
 }
 
 // Multiline joins lines: a line that matches Start begins a record.
@@ -113,6 +115,9 @@ func New(opt Options) (*Source, error) {
 	set(&opt.MaxFiles, 1000)
 	set(&opt.Poll, time.Second)
 	set(&opt.CloseAfter, time.Minute)
+	if opt.Clock == nil {
+		opt.Clock = time.Now
+	}
 	if opt.MaxLine > streams.MaxRecordBytes {
 		return fail(fmt.Errorf("longest line is %d bytes, more than a record of %d", opt.MaxLine, streams.MaxRecordBytes))
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,7 +85,7 @@ func (m *memory) got() []string {
 // until waits for a condition that appends bring about.
 func (m *memory) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-m.added:
@@ -102,6 +103,18 @@ func (m *memory) wait(t *testing.T, want ...string) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 }
+
+// clock is moved by hand.
+type clock struct{ ns atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.ns.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()) }
+func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 
 // follow runs a source until the returned function is called.
 func follow(t *testing.T, opt Options) (*Source, func()) {
@@ -180,7 +193,8 @@ func TestRotationByRename(t *testing.T) {
 	dir, m := t.TempDir(), newMemory()
 	path := filepath.Join(dir, "a.log")
 	write(t, path, "one\n")
-	s, _ := follow(t, Options{Log: m, Include: []string{dir + "/*.log"}, CloseAfter: 200 * time.Millisecond})
+	c := newClock()
+	s, _ := follow(t, Options{Log: m, Include: []string{dir + "/*.log"}, Clock: c.now})
 	m.wait(t, "one")
 	rename(t, path, path+".1")
 	write(t, path+".1", "late line of the old file\n")
@@ -188,10 +202,80 @@ func TestRotationByRename(t *testing.T) {
 	write(t, path, "new\n")
 	m.wait(t, "one", "late line of the old file", "new")
 	write(t, path+".1", "no newline at the end")
+	m.until(t, "the end of the old file", func() bool { c.advance(time.Minute); return len(m.got()) >= 4 })
 	m.wait(t, "one", "late line of the old file", "new", "no newline at the end")
-	m.until(t, "closing of the old file", func() bool { return s.Metrics().Open.Load() == 1 })
-	if n := len(m.StateAll("source/test/file/")); n != 1 {
-		t.Errorf("%d positions kept, want that of the file that is there", n)
+	m.until(t, "closing of the old file", func() bool { c.advance(time.Minute); return s.Metrics().Open.Load() == 1 })
+	m.until(t, "only the position of the file that is there", func() bool { return len(m.StateAll("source/test/file/")) == 1 })
+}
+
+// A file that was quiet for long is renamed or removed, and only then written
+// to, as by a program that has not opened the next one yet; or it is written to
+// while the source is stopped and the time to close it passes.
+func TestQuietFileLeaves(t *testing.T) {
+	for name, leave := range map[string]func(path string) error{
+		"renamed": func(path string) error { return os.Rename(path, path+".1") },
+		"removed": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, m, c := t.TempDir(), newMemory(), newClock()
+			path := filepath.Join(dir, "a.log")
+			f, err := os.Create(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			s, err := New(withName(Options{Log: m, Include: []string{dir + "/*.log"}, CloseAfter: time.Minute, Clock: c.now}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := s.newWatch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.close()
+			defer s.closeAll()
+			look := func() {
+				t.Helper()
+				if err := s.scan(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.drain(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			say := func(line string) {
+				t.Helper()
+				if _, err := f.WriteString(line + "\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			say("one")
+			look()
+			c.advance(time.Hour)
+			look()
+			if err := leave(path); err != nil {
+				t.Fatal(err)
+			}
+			look()
+			say("two")
+			look()
+			c.advance(time.Hour)
+			say("three")
+			look()
+			c.advance(time.Minute - 1)
+			look()
+			if got, want := m.got(), []string{"one", "two", "three"}; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if n := s.Metrics().Open.Load(); n != 1 {
+				t.Errorf("%d files open before it is time to close", n)
+			}
+			c.advance(1)
+			look()
+			if open, positions := s.Metrics().Open.Load(), len(m.StateAll("source/test/file/")); open != 0 || positions != 0 {
+				t.Errorf("%d files open and %d positions kept of a file that is gone", open, positions)
+			}
+		})
 	}
 }
 
@@ -199,7 +283,8 @@ func TestRemovedFileIsReadToItsEnd(t *testing.T) {
 	dir, m := t.TempDir(), newMemory()
 	path := filepath.Join(dir, "a.log")
 	write(t, path, "one\n")
-	s, _ := follow(t, Options{Log: m, Include: []string{dir + "/*.log"}, CloseAfter: 50 * time.Millisecond})
+	c := newClock()
+	s, _ := follow(t, Options{Log: m, Include: []string{dir + "/*.log"}, Clock: c.now})
 	m.wait(t, "one")
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -215,7 +300,7 @@ func TestRemovedFileIsReadToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.wait(t, "one", "two")
-	m.until(t, "closing", func() bool { return s.Metrics().Open.Load() == 0 })
+	m.until(t, "closing", func() bool { c.advance(time.Minute); return s.Metrics().Open.Load() == 0 })
 }
 
 func TestCopyTruncate(t *testing.T) {
@@ -242,7 +327,8 @@ func TestCopyTruncate(t *testing.T) {
 func TestRestart(t *testing.T) {
 	dir, m := t.TempDir(), newMemory()
 	path := filepath.Join(dir, "a.log")
-	opt := Options{Log: m, Include: []string{dir + "/*.log"}, CloseAfter: 50 * time.Millisecond}
+	c := newClock()
+	opt := Options{Log: m, Include: []string{dir + "/*.log"}, Clock: c.now}
 	write(t, path, "one\ntw")
 	_, stop := follow(t, opt)
 	m.wait(t, "one")
@@ -256,7 +342,7 @@ func TestRestart(t *testing.T) {
 	if got := m.got(); !slices.Equal(got, []string{"one", "two", "three"}) {
 		t.Fatalf("got %q", got)
 	}
-	m.until(t, "closing of the rotated file", func() bool { return s.Metrics().Open.Load() == 1 })
+	m.until(t, "closing of the rotated file", func() bool { c.advance(time.Minute); return s.Metrics().Open.Load() == 1 })
 	stop()
 	_, stop = follow(t, opt)
 	write(t, path, "four\n")
