@@ -226,7 +226,9 @@ func (t *Transformer) failed(w *watch, err error) transform.Outcome {
 }
 
 // watch ends a run on one record after the limit, with one timer and one
-// context for many records.
+// context for many records. The limit is measured in two halves: if the process
+// was stopped during a run, as with the machine it is on, one of them is over
+// at once, and the run still has the other.
 type watch struct {
 	parent context.Context
 	limit  time.Duration
@@ -242,16 +244,25 @@ func newWatch(ctx context.Context, limit time.Duration) *watch {
 func (w *watch) start() context.Context {
 	if w.ctx == nil || w.ctx.Err() != nil {
 		w.close()
-		w.ctx, w.cancel = context.WithCancel(w.parent)
-		w.timer = time.AfterFunc(w.limit, w.cancel)
+		ctx, cancel := context.WithCancel(w.parent)
+		w.ctx, w.cancel = ctx, cancel
+		w.timer = time.AfterFunc(w.limit/2, func() {
+			rest := time.NewTimer(w.limit - w.limit/2)
+			defer rest.Stop()
+			select {
+			case <-rest.C:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
 	} else {
-		w.timer.Reset(w.limit)
+		w.timer.Reset(w.limit / 2)
 	}
 	return w.ctx
 }
 
-// stop ends the time of a record. If it could not, the context is canceled or
-// about to be, and start must not use it again.
+// stop ends the time of a record. If it could not, the second half has begun,
+// and start must not use the context again.
 func (w *watch) stop() {
 	if !w.timer.Stop() {
 		w.cancel()
