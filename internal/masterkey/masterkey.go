@@ -148,17 +148,18 @@ func run(ctx context.Context, command []string, patience time.Duration) ([]byte,
 	switch {
 	case out.full:
 		return nil, fmt.Errorf("it prints more than %d bytes; a key has %d", limit, Bytes)
+	case err == nil: // in time, whatever the time is now
+		return out.buf, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("it did not end within %v", patience)
-	case err != nil:
+	default:
 		if why := strings.TrimSpace(strings.ToValidUTF8(string(diag.buf), "?")); why != "" {
 			return nil, fmt.Errorf("%w: %q", err, why)
 		}
 		return nil, err
 	}
-	return out.buf, nil
 }
 
 // bounded holds what is written to it up to a limit. Beyond it fails, or drops.
