@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/firehosed/firehosed/internal/backoff"
@@ -494,16 +495,70 @@ func hang(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
+// In a bubble both calls begin before their time is over, however slow the
+// machine is.
 func TestSlowAnswerTimesOut(t *testing.T) {
-	var calls atomic.Int64
-	url := server(t, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); hang(w, r) })
-	out, err := open(t, lambda.Options{URL: url, Timeout: 20 * time.Millisecond, Retries: 1}).Transform(t.Context(), records("a", "b"))
-	if err != nil || show(out) != "Lambda.FunctionTimeout after 2, Lambda.FunctionTimeout after 2" {
-		t.Errorf("got %s, %v", show(out), err)
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		url := pipeServer(t, func(w http.ResponseWriter, r *http.Request) { calls.Add(1); hang(w, r) })
+		start := time.Now()
+		out, err := open(t, lambda.Options{URL: url, Timeout: time.Minute, Retries: 1}).Transform(t.Context(), records("a", "b"))
+		if err != nil || show(out) != "Lambda.FunctionTimeout after 2, Lambda.FunctionTimeout after 2" {
+			t.Errorf("got %s, %v", show(out), err)
+		}
+		if out[0].Message != "no answer within 1m0s" || calls.Load() != 2 {
+			t.Errorf("message %q, %d calls", out[0].Message, calls.Load())
+		}
+		if took := time.Since(start); took < 2*time.Minute || took > 2*time.Minute+time.Second {
+			t.Errorf("given up after %v", took)
+		}
+	})
+}
+
+// pipes is a listener whose connections are pipes, so that their time is that of
+// a bubble.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
 	}
-	if out[0].Message != "no answer within 20ms" || calls.Load() != 2 {
-		t.Errorf("message %q, %d calls", out[0].Message, calls.Load())
+}
+
+func (p *pipes) Close() error   { close(p.done); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case p.conns <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
+}
+
+// pipeServer is server over pipes. It takes the place of the default transport,
+// of which the step makes its own, until the test ends.
+func pipeServer(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	p := &pipes{make(chan net.Conn), make(chan struct{})}
+	srv, ended := &http.Server{Handler: h}, make(chan error, 1) //nolint:gosec // The client is this test.
+	go func() { ended <- srv.Serve(p) }()
+	before := http.DefaultTransport
+	http.DefaultTransport = &http.Transport{DialContext: p.dial}
+	t.Cleanup(func() {
+		http.DefaultTransport = before
+		_ = srv.Close()
+		<-ended
+	})
+	return "http://" + p.Addr().String()
 }
 
 func TestCancelDuringACall(t *testing.T) {
