@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/firehosed/firehosed/e2e/bodies"
 	"github.com/firehosed/firehosed/e2e/harness"
 )
 
@@ -31,19 +31,8 @@ func streaming(t *testing.T, version int) func(*kinesis.Options) {
 	tr.Protocols.SetUnencryptedHTTP2(version == 2)
 	t.Cleanup(tr.CloseIdleConnections)
 	return func(o *kinesis.Options) {
-		o.HTTPClient, o.Retryer = &http.Client{Transport: plainBodies{tr}}, aws.NopRetryer{}
+		o.HTTPClient, o.Retryer = &http.Client{Transport: bodies.Transport{Next: tr}}, aws.NopRetryer{}
 	}
-}
-
-// plainBodies is for the reason that harness.Once has.
-type plainBodies struct{ next http.RoundTripper }
-
-func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r = r.Clone(r.Context())
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return p.next.RoundTrip(r)
 }
 
 // registerConsumer returns the ARNs of a stream and of a new consumer of it.

@@ -228,9 +228,8 @@ func (a *application) awaitState() {
 }
 
 func (a *application) dynamodb() *dynamodb.Client {
-	return dynamodb.New(dynamodb.Options{
-		BaseEndpoint: aws.String(a.d.URL), Region: harness.Region,
-		Credentials: credentials.NewStaticCredentialsProvider(conformanceKey, conformanceSecret, ""),
+	return a.d.DynamoDB(func(o *dynamodb.Options) {
+		o.Credentials = credentials.NewStaticCredentialsProvider(conformanceKey, conformanceSecret, "")
 	})
 }
 

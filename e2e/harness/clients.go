@@ -2,27 +2,29 @@ package harness
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/firehosed/firehosed/e2e/bodies"
 )
 
 // Region is the default region of the daemon.
 const Region = "us-east-1"
 
-// Kinesis is an unmodified SDK client with only the endpoint set. Requests are
-// signed with made-up keys.
+// Kinesis is an SDK client with only the endpoint set, and without the error
+// that package bodies is about. Requests are signed with made-up keys.
 func (d *Daemon) Kinesis(options ...func(*kinesis.Options)) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		BaseEndpoint: aws.String(d.URL), Region: Region,
-		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""), HTTPClient: whole(),
 	}, options...)
 }
 
@@ -30,7 +32,7 @@ func (d *Daemon) Kinesis(options ...func(*kinesis.Options)) *kinesis.Client {
 func (d *Daemon) Firehose(options ...func(*firehose.Options)) *firehose.Client {
 	return firehose.New(firehose.Options{
 		BaseEndpoint: aws.String(d.URL), Region: Region,
-		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""), HTTPClient: whole(),
 	}, options...)
 }
 
@@ -38,9 +40,12 @@ func (d *Daemon) Firehose(options ...func(*firehose.Options)) *firehose.Client {
 func (d *Daemon) DynamoDB(options ...func(*dynamodb.Options)) *dynamodb.Client {
 	return dynamodb.New(dynamodb.Options{
 		BaseEndpoint: aws.String(d.URL), Region: Region,
-		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider("ANYKEY", "any-secret", ""), HTTPClient: whole(),
 	}, options...)
 }
+
+// whole is the HTTP client that the SDK makes when it is given none.
+func whole() bodies.Client { return bodies.Client{Next: awshttp.NewBuildableClient()} }
 
 // Environment is what the aws CLI and boto3 need to reach the daemon, as
 // KEY=value to append to an environment without AWS settings.
@@ -58,26 +63,11 @@ func Once() *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
 		Timeout: 30 * time.Second,
-		Transport: wholeBodies{&http.Transport{
+		Transport: bodies.Transport{Next: &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, addr)
 			},
 			MaxIdleConnsPerHost: 16,
 		}},
 	}
-}
-
-// wholeBodies hides the WriterTo of request bodies. That of smithy-go 1.28.8
-// answers io.EOF when the answer has come before the transport asked whether
-// the body was at its end; the transport then cuts the connection in the middle
-// of the answer.
-type wholeBodies struct{ next http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (w wholeBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.Body != http.NoBody {
-		r = r.Clone(r.Context())
-		r.Body = struct{ io.ReadCloser }{r.Body}
-	}
-	return w.next.RoundTrip(r)
 }

@@ -1,6 +1,7 @@
 // The driver of aws-sdk-go-v2: it goes through the scenario of package scenario
-// with an unmodified client and prints a line for each step. With http it is a
-// client over HTTP/1.1, with https the SDK chooses HTTP/2 by itself.
+// with a client as it is by default, but for what package bodies says, and prints
+// a line for each step. With http it is a client over HTTP/1.1, with https the
+// SDK chooses HTTP/2 by itself.
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/firehosed/firehosed/e2e/bodies"
 	"github.com/firehosed/firehosed/e2e/scenario"
 )
 
@@ -109,9 +111,10 @@ func (d *driver) scenario() bool {
 	return ok
 }
 
-// connect makes a client that differs from the default in its endpoint alone,
-// and with https in the authority it trusts.
+// connect makes a client that differs from the default in its endpoint, in the
+// bodies that it sends, and with https in the authority it trusts.
 func connect(endpoint string) (*kinesis.Client, error) {
+	client := awshttp.NewBuildableClient()
 	options := kinesis.Options{
 		BaseEndpoint: &endpoint, Region: os.Getenv("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), ""),
@@ -125,10 +128,11 @@ func connect(endpoint string) (*kinesis.Client, error) {
 		if !pool.AppendCertsFromPEM(pem) {
 			return nil, fmt.Errorf("FIREHOSED_CA_FILE: no certificate in %s", os.Getenv("FIREHOSED_CA_FILE"))
 		}
-		options.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		client = client.WithTransportOptions(func(t *http.Transport) {
 			t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 		})
 	}
+	options.HTTPClient = bodies.Client{Next: client}
 	return kinesis.New(options), nil
 }
 

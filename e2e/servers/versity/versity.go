@@ -33,9 +33,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/firehosed/firehosed/e2e/bodies"
 	"github.com/firehosed/firehosed/e2e/servers"
 )
 
@@ -172,6 +174,7 @@ func (s *S3) Client(key Key, options ...func(*s3.Options)) *s3.Client {
 		Region:       Region,
 		UsePathStyle: true,
 		Credentials:  credentials.NewStaticCredentialsProvider(key.Access, key.Secret, ""),
+		HTTPClient:   bodies.Client{Next: awshttp.NewBuildableClient()},
 	}, options...)
 }
 
