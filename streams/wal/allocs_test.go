@@ -46,7 +46,7 @@ func TestAppendAllocates(t *testing.T) {
 // Many who append small batches at the same time leave the memory of their
 // records for the collector, and hardly more.
 func TestAppendsTogetherAllocate(t *testing.T) {
-	l := open(t, tempDir(t), Options{MinFreeBytes: -1, ScrubBytesPerSecond: -1})
+	l := open(t, tempDir(t), Options{MinFreeBytes: -1, CheckpointInterval: time.Hour, ScrubBytesPerSecond: -1})
 	create(t, l, "s", 4)
 	const writers, each = 128, 50
 	run := func() {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,21 @@ func steps(o *Options) {
 	o.Clock = func() time.Time { return time.Unix(1_800_000_000, 0) }
 }
 
+// rested returns when nothing goes on in the background that would take space or
+// give some back, of a log that has no reason for a checkpoint or to make room in
+// memory: the journal may be making a file ahead of need.
+func rested(t *testing.T, l *Log) {
+	t.Helper()
+	done := make(chan error, 1)
+	l.late.asked <- done // is taken between two groups only
+	must(t, <-done)
+	for deadline := time.Now().Add(time.Minute); l.preparing.Load(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("no journal file is made in a minute")
+		}
+	}
+}
+
 // waitBallast waits until the file is there.
 func waitBallast(t *testing.T, l *Log) {
 	t.Helper()
@@ -71,7 +87,7 @@ func waitBallast(t *testing.T, l *Log) {
 func diskFull(t *testing.T, fsys vfs.FS, dir string, o Options) {
 	foreign := filepath.Join(filepath.Dir(dir), "foreign")
 	steps(&o)
-	o.CheckpointBytes, o.CheckpointInterval = 1<<30, time.Hour // when the test says so
+	o.CheckpointBytes, o.TailBytes = 1<<30, 1<<30 // when the test says so
 	l := open(t, dir, o)
 	waitBallast(t, l)
 	create(t, l, "s", 1)
@@ -95,6 +111,7 @@ func diskFull(t *testing.T, fsys vfs.FS, dir string, o Options) {
 	for range 200 {
 		must(t, put(l))
 	}
+	rested(t, l)
 	fill(t, fsys, foreign)
 	if err := put(l); !errors.Is(err, streams.ErrFull) {
 		t.Errorf("a record on a full disk: %v", err)
@@ -165,7 +182,7 @@ func TestStartWithoutSpace(t *testing.T) {
 		fsys := memfs.New()
 		fsys.SetCapacity(4 << 20)
 		o := small(fsys)
-		o.BallastBytes, o.CheckpointInterval = with, time.Hour
+		o.BallastBytes, o.TailBytes = with, 1<<30
 		l := open(t, "/data", o)
 		if with > 0 {
 			waitBallast(t, l)
@@ -176,6 +193,7 @@ func TestStartWithoutSpace(t *testing.T) {
 			acked = append(acked, fmt.Sprint(i, strings.Repeat("x", 1000)))
 			appendAll(t, l, "s", acked[i])
 		}
+		rested(t, l)
 		killed := fsys.Crash(rand.New(rand.NewPCG(1, 1)))
 		must(t, l.Close())
 		// No journal file is left that could be used again.

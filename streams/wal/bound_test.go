@@ -36,6 +36,7 @@ func storedBytes(t *testing.T, fsys *memfs.FS) (n int64) {
 func TestRetentionBytes(t *testing.T) {
 	fsys, c := memfs.New(), &clocks{}
 	o := small(fsys)
+	o.TailBytes = 1 << 30 // a shard that is being written to would keep its segments for a second more
 	c.set(&o)
 	l := open(t, "/data", o)
 	const bound = 64 << 10

@@ -12,7 +12,7 @@ import (
 	"github.com/firehosed/firehosed/streams"
 )
 
-// markAfter is how long the journal rests before a group without frames
+// markAfter is how long the journal usually rests before a group without frames
 // vouches for the last one with: damage in that is then told from a torn tail.
 const markAfter = time.Second
 
@@ -325,7 +325,7 @@ func (l *Log) commitLoop() {
 			for l.commit(false) {
 				l.syncIfDue()
 			}
-			mark.Reset(markAfter)
+			mark.Reset(l.opt.markAfter)
 		case <-mark.C:
 			l.commit(true)
 			l.slabs.clear()

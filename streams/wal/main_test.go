@@ -47,12 +47,14 @@ func must(t testing.TB, err error) {
 }
 
 // small makes every file roll, every buffer fill and every checkpoint come
-// soon.
+// soon. Nothing comes by time, so that it does not matter how slow the machine
+// is, or whether it stops for a while.
 func small(fsys vfs.FS) Options {
 	return Options{
 		FS: fsys, SegmentBytes: 8 << 10, JournalBytes: 64 << 10, CheckpointBytes: 48 << 10,
 		TailBytes: 32 << 10, MinFreeBytes: -1, BallastBytes: -1, MaxOpenFiles: 4,
 		largeBytes: 512, stepBytes: 3000,
+		CheckpointInterval: time.Hour, markAfter: time.Hour, ScrubBytesPerSecond: -1,
 	}
 }
 

@@ -96,6 +96,10 @@ type Options struct {
 	// negative: never.
 	ScrubBytesPerSecond int64
 
+	// markAfter is how long the journal rests before a group without frames
+	// vouches for the last one with. Default 1 s; for tests.
+	markAfter time.Duration
+
 	// directBytes is from where on a write to a segment goes past the page cache
 	// while the log is busy. Default 256 KiB; for tests.
 	directBytes int64
@@ -138,6 +142,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CheckpointInterval == 0 {
 		o.CheckpointInterval = 10 * time.Second
+	}
+	if o.markAfter == 0 {
+		o.markAfter = markAfter
 	}
 	if o.SyncInterval == 0 {
 		o.SyncInterval = time.Second

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/firehosed/firehosed/internal/vfs/memfs"
 	"github.com/firehosed/firehosed/streams"
@@ -82,7 +83,7 @@ func checkPages(t *testing.T, l *Log, rng *rand.Rand, sizes []int64) {
 // TestReadAllocations holds reads to a few allocations a page, however many
 // records it has.
 func TestReadAllocations(t *testing.T) {
-	l := open(t, tempDir(t), Options{MinFreeBytes: -1})
+	l := open(t, tempDir(t), Options{MinFreeBytes: -1, CheckpointInterval: time.Hour, ScrubBytesPerSecond: -1})
 	create(t, l, "s", 1)
 	b := new(streams.Batch)
 	for range 2000 {
