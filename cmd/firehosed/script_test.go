@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,15 +33,11 @@ func TestScripts(t *testing.T) {
 			"modes":   fileModes,
 		},
 		Setup: func(env *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			port, letGo, err := reservePort()
 			if err != nil {
 				return err
 			}
-			defer l.Close()
-			_, port, err := net.SplitHostPort(l.Addr().String())
-			if err != nil {
-				return err
-			}
+			env.Defer(letGo)
 			env.Setenv("PORT", port)
 			env.Setenv("FIREHOSED_ENDPOINT", "http://127.0.0.1:"+port)
 			return nil
@@ -50,7 +45,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // ready [CA] waits until the daemon of the script is ready, asked over TLS if
 // there is an authority to trust.
@@ -65,7 +60,7 @@ func waitReady(ts *testscript.TestScript, neg bool, args []string) {
 		client = &http.Client{Transport: transport}
 	}
 	until(ts, "the daemon to be ready", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, ts.Getenv("FIREHOSED_ENDPOINT")+"/health/ready", nil)
 		ts.Check(err)
@@ -93,7 +88,7 @@ func waitName(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots(ts, args[0]), ServerName: args[1]}}
 	until(ts, "a certificate for "+args[1], func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		c, err := dialer.DialContext(ctx, "tcp", "127.0.0.1:"+ts.Getenv("PORT"))
 		if err != nil {
