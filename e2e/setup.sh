@@ -10,11 +10,14 @@
 #
 # Usage: e2e/setup.sh [PART...]    all parts when none is named
 #
-# Parts that are up to date are left alone, so it can run before every test.
+# Parts that are up to date are left alone, so it can run before every test. What
+# is fetched is fetched again when that fails, for 14 minutes at most; a part that
+# was broken off is made anew by the next run.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$here/.cache
+again=$here/../scripts/again.sh
 versity_version=v1.8.0
 parts=(versity opensearch python node java)
 more=(java_more)
@@ -34,10 +37,14 @@ versity() {
 		echo "up to date, $have"
 		return
 	fi
-	# With the versions that the gateway asks for: install takes none from this module.
-	{ GOBIN=$cache/bin GOFLAGS=-mod=mod CGO_ENABLED=0 \
-		go install -trimpath "github.com/versity/versitygw/cmd/versitygw@$versity_version" 2>&1 |
+	# With the versions that the gateway asks for: install takes none from this module. Into a folder beside it, as go
+	# copies from one file system to another, and half a program may tell its version.
+	local new=$cache/bin/versitygw.new
+	{ GOBIN=$new GOFLAGS=-mod=mod CGO_ENABLED=0 \
+		"$again" go install -trimpath "github.com/versity/versitygw/cmd/versitygw@$versity_version" 2>&1 |
 		{ grep -v '^go: downloading' || true; }; } || return
+	mv -f "$new/versitygw" "$binary" || return
+	rm -rf "$new"
 	echo "built versitygw $versity_version"
 }
 
@@ -64,7 +71,7 @@ python() {
 	rm -rf "$venv"
 	python3 -m venv "$venv" || return
 	# Wheels only: a package that would have to be compiled is an error at once.
-	"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	"$again" "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
 		-r "$here/python/requirements.txt" || return
 	"$venv/bin/python" -m pip check --disable-pip-version-check || return
 	echo "$want" >"$venv/stamp"
@@ -85,7 +92,7 @@ node() {
 	mkdir -p "$dir"
 	cp "$here"/drivers/node/package*.json "$dir"
 	# What the lock file names, and no scripts of packages.
-	(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error) || return
+	(cd "$dir" && "$again" npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-timeout=60000 --fetch-retries=4 --loglevel=error) || return
 	echo "$want" >"$dir/stamp"
 }
 

@@ -50,10 +50,11 @@ trap 'rm -rf "$new"' EXIT
 
 if ((${#missing[@]})); then
 	need mvn "Maven"
-	# -C fails on a checksum that does not match.
+	# -C fails on a checksum that does not match; by default an answer is waited for half an hour.
 	# Some packagings of Maven reset the terminal's colours even into a pipe.
-	mvn -B -q -C -f "$here/pom.xml" -pl "$(IFS=,; echo "${missing[*]}")" dependency:copy-dependencies \
-		-DincludeScope=runtime "-DoutputDirectory=$new/\${project.artifactId}" 2>&1 | sed $'s/\e\\[[0-9;]*m//g'
+	# It overwrites what a run that was broken off has left, as the next one follows it at once.
+	"$here/../../scripts/again.sh" mvn -B -q -C -Dmaven.wagon.rto=60000 -f "$here/pom.xml" -pl "$(IFS=,; echo "${missing[*]}")" dependency:copy-dependencies \
+		-DoverWriteReleases=true -DincludeScope=runtime "-DoutputDirectory=$new/\${project.artifactId}" 2>&1 | sed $'s/\e\\[[0-9;]*m//g'
 	for module in "${missing[@]}"; do
 		cat "$here/pom.xml" "$here/$module/pom.xml" | digest >"$new/$module/stamp"
 		mkdir -p "$out/$module"

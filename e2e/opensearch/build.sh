@@ -31,10 +31,11 @@ mkdir -p "$(dirname "$out")"
 new=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 
-# -C fails on a checksum that does not match.
+# -C fails on a checksum that does not match; by default an answer is waited for half an hour.
 # Some packagings of Maven reset the terminal's colours even into a pipe.
-mvn -B -q -C -f "$here/pom.xml" dependency:copy-dependencies \
-	-DincludeScope=runtime -DoutputDirectory="$new/lib" 2>&1 | sed $'s/\e\\[[0-9;]*m//g'
+# It overwrites what a run that was broken off has left, as the next one follows it at once.
+"$here/../../scripts/again.sh" mvn -B -q -C -Dmaven.wagon.rto=60000 -f "$here/pom.xml" dependency:copy-dependencies \
+	-DoverWriteReleases=true -DincludeScope=runtime -DoutputDirectory="$new/lib" 2>&1 | sed $'s/\e\\[[0-9;]*m//g'
 mkdir "$new/classes"
 "$javac" --release 17 -Xlint:all -Werror -cp "$new/lib/*" -d "$new/classes" "$here"/src/main/java/e2e/*.java
 cp "$here"/src/main/resources/* "$new/classes/"
