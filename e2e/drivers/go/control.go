@@ -18,7 +18,7 @@ import (
 	"github.com/firehosed/firehosed/e2e/scenario"
 )
 
-const waitLimit = time.Minute
+const waitLimit = 2 * time.Minute
 
 func (d *driver) create(ctx context.Context) (string, error) {
 	if _, err := d.client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: d.stream, ShardCount: aws.Int32(2)}); err != nil {

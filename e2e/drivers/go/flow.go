@@ -221,7 +221,7 @@ func (d *driver) throttle(ctx context.Context) (string, error) {
 // refusedOnce calls several times at once until an answer is that the throughput
 // is exceeded: one after the other may be too slow on a machine that is busy.
 func refusedOnce(call func() error) error {
-	const rounds, atOnce = 5, 8
+	const rounds, atOnce = 50, 8
 	for range rounds {
 		answers := make(chan error, atOnce)
 		for range atOnce {

@@ -28,7 +28,7 @@ import (
 
 const (
 	clientName  = "aws-sdk-go-v2"
-	stepTimeout = 90 * time.Second
+	stepTimeout = 4 * time.Minute
 )
 
 // driver is one stream and what was put into it.
@@ -112,9 +112,10 @@ func (d *driver) scenario() bool {
 }
 
 // connect makes a client that differs from the default in its endpoint, in the
-// bodies that it sends, and with https in the authority it trusts.
+// bodies that it sends, in how long it waits for a handshake, as the machine may be
+// busy, and with https in the authority it trusts.
 func connect(endpoint string) (*kinesis.Client, error) {
-	client := awshttp.NewBuildableClient()
+	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSHandshakeTimeout = time.Minute })
 	options := kinesis.Options{
 		BaseEndpoint: &endpoint, Region: os.Getenv("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), ""),

@@ -38,7 +38,7 @@ class Driver {
   }
 
   async settled() {
-    await kinesis.waitUntilStreamExists({ client: this.client, maxWaitTime: 60, minDelay: 1, maxDelay: 1 }, { StreamName: this.StreamName });
+    await kinesis.waitUntilStreamExists({ client: this.client, maxWaitTime: 120, minDelay: 1, maxDelay: 1 }, { StreamName: this.StreamName });
     return this.listShards();
   }
 
@@ -214,8 +214,13 @@ class Driver {
       ["PutRecord", { StreamName, Data: Buffer.alloc(204800), PartitionKey: "k" }],
       ["GetRecords", { ShardIterator }],
     ]) {
-      const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => this.call(operation, input, once)));
-      check(outcomes.some((o) => o.reason instanceof kinesis.ProvisionedThroughputExceededException), `20 calls of ${operation} are not refused`);
+      // Again where they were too slow, on a machine that is busy.
+      let exceeded = false;
+      for (let i = 0; i < 20 && !exceeded; i++) {
+        const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => this.call(operation, input, once)));
+        exceeded = outcomes.some((o) => o.reason instanceof kinesis.ProvisionedThroughputExceededException);
+      }
+      check(exceeded, `20 calls of ${operation} at once are not refused`);
       await this.call(operation, input, patient);
     }
     once.destroy();
@@ -237,7 +242,7 @@ class Driver {
   async delete() {
     const { StreamName } = this;
     await this.call("DeleteStream", { StreamName });
-    await kinesis.waitUntilStreamNotExists({ client: this.client, maxWaitTime: 60, minDelay: 1, maxDelay: 1 }, { StreamName });
+    await kinesis.waitUntilStreamNotExists({ client: this.client, maxWaitTime: 120, minDelay: 1, maxDelay: 1 }, { StreamName });
   }
 }
 

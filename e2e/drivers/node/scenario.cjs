@@ -51,10 +51,10 @@ exports.same = (got, want, what) => exports.check(JSON.stringify(got) === JSON.s
 
 // until asks again and again until done answers something.
 exports.until = async (done, what) => {
-  for (const end = Date.now() + 60_000; ; ) {
+  for (const end = Date.now() + 120_000; ; ) {
     const answer = await done();
     if (answer) return answer;
-    exports.check(Date.now() < end, `${what}: not after 60 s`);
+    exports.check(Date.now() < end, `${what}: not after 120 s`);
     await new Promise((next) => setTimeout(next, 200));
   }
 };

@@ -12,7 +12,7 @@ import time
 STEPS = ["create", "put", "iterators", "split", "merge", "update_count", "drain", "fanout", "throttle", "tags", "delete"]
 PUT, LATEST, SPLIT, MERGE, UPDATE = range(0, 500), range(500, 510), range(510, 610), range(610, 710), range(710, 810)
 DRAINED, LIVE, RENEWED = range(0, 810), range(810, 830), range(830, 840)
-LIMIT = 60  # seconds that anything is waited for
+LIMIT = 120  # seconds that anything is waited for
 
 
 class Skip(Exception):

@@ -21,7 +21,9 @@ import (
 	"time"
 )
 
-const stepTimeout = 4 * time.Minute
+// stepTimeout is more than the tests let the whole of it take: each command loads
+// the provider several times, which takes a machine that is busy minutes.
+const stepTimeout = 15 * time.Minute
 
 //go:embed main.tf
 var configuration []byte

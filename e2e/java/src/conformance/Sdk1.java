@@ -1,6 +1,7 @@
 package conformance;
 
 import com.amazonaws.AmazonServiceException;
+import com.amazonaws.ClientConfiguration;
 import com.amazonaws.client.builder.AwsClientBuilder.EndpointConfiguration;
 import com.amazonaws.services.kinesis.AmazonKinesis;
 import com.amazonaws.services.kinesis.AmazonKinesisClientBuilder;
@@ -23,6 +24,9 @@ final class Sdk1 implements Kinesis {
   Sdk1(URI endpoint) {
     client =
         AmazonKinesisClientBuilder.standard()
+            // As in Sdk2Async.
+            .withClientConfiguration(
+                new ClientConfiguration().withConnectionTimeout(120_000).withSocketTimeout(120_000))
             .withEndpointConfiguration(
                 new EndpointConfiguration(endpoint.toString(), Driver.environment("AWS_REGION")))
             .build();

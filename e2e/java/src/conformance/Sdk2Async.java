@@ -10,11 +10,14 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.reactivestreams.Subscriber;
+import software.amazon.awssdk.http.nio.netty.NettyNioAsyncHttpClient;
 import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
 import software.amazon.awssdk.services.kinesis.model.*;
 
 /** The asynchronous client as it is by default: Netty, HTTP/2 for everything, CBOR but for SubscribeToShard. */
 final class Sdk2Async extends Sdk2 {
+  private static final Duration LIMIT = Duration.ofSeconds(120);
+
   private final KinesisAsyncClient client;
 
   Sdk2Async(KinesisAsyncClient client, ResourceTags resourceTags) {
@@ -22,9 +25,22 @@ final class Sdk2Async extends Sdk2 {
     this.client = client;
   }
 
-  /** The client with nothing set but the endpoint. */
+  /**
+   * The client with nothing set but the endpoint, and how long it waits: by default it gives up
+   * after seconds, which on a machine that is busy or stands still for a moment is no failure of
+   * the service.
+   */
   static KinesisAsyncClient client(URI endpoint) {
-    return KinesisAsyncClient.builder().endpointOverride(endpoint).build();
+    var http =
+        NettyNioAsyncHttpClient.builder()
+            .connectionTimeout(LIMIT)
+            .connectionAcquisitionTimeout(LIMIT)
+            .tlsNegotiationTimeout(LIMIT)
+            .readTimeout(LIMIT)
+            .writeTimeout(LIMIT)
+            // As KCL sets it.
+            .http2Configuration(c -> c.healthCheckPingPeriod(Duration.ofSeconds(60)));
+    return KinesisAsyncClient.builder().endpointOverride(endpoint).httpClientBuilder(http).build();
   }
 
   private static <T> T join(CompletableFuture<T> future) {

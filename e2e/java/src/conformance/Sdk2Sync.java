@@ -1,11 +1,15 @@
 package conformance;
 
 import java.net.URI;
+import java.time.Duration;
+import software.amazon.awssdk.http.apache.ApacheHttpClient;
 import software.amazon.awssdk.services.kinesis.KinesisClient;
 import software.amazon.awssdk.services.kinesis.model.*;
 
 /** The synchronous client as it is by default: Apache's HTTP client, CBOR over HTTP/1.1. */
 final class Sdk2Sync extends Sdk2 {
+  private static final Duration LIMIT = Duration.ofSeconds(120);
+
   private final KinesisClient client;
 
   Sdk2Sync(KinesisClient client, ResourceTags resourceTags) {
@@ -13,9 +17,14 @@ final class Sdk2Sync extends Sdk2 {
     this.client = client;
   }
 
-  /** The client with nothing set but the endpoint. */
+  /** The client with nothing set but the endpoint, and how long it waits, as in Sdk2Async. */
   static KinesisClient client(URI endpoint) {
-    return KinesisClient.builder().endpointOverride(endpoint).build();
+    var http =
+        ApacheHttpClient.builder()
+            .connectionTimeout(LIMIT)
+            .connectionAcquisitionTimeout(LIMIT)
+            .socketTimeout(LIMIT);
+    return KinesisClient.builder().endpointOverride(endpoint).httpClientBuilder(http).build();
   }
 
   @Override

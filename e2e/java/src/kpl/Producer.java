@@ -35,6 +35,10 @@ public final class Producer {
             .setStsPort(endpoint.getPort())
             .setCaCertFile(Path.of(System.getenv("FIREHOSED_CA_FILE")).toAbsolutePath().toString())
             .setMetricsUploadDelay(1000)
+            // By default a record is given up after 30 s, and a request after 6 s.
+            .setRecordTtl(600_000)
+            .setRequestTimeout(120_000)
+            .setConnectTimeout(30_000)
             .setMetricsNamespace("kpl-" + args[0])
             .setTempDirectory(args[3]);
     var producer = new KinesisProducer(config);
