@@ -55,7 +55,7 @@ crash: ## power cuts at random in the log, CRASHSEEDS (default 100000) histories
 	$(GOTEST) -count=1 -timeout 24h -run 'TestCrash' ./streams/wal -crashseeds=$(CRASHSEEDS)
 
 e2e: build ## black-box tests with real clients and real servers (e2e/setup.sh fetches those)
-	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -count=1 -timeout 20m ./...
+	cd e2e && FIREHOSED_BIN="$(CURDIR)/$(BIN)" $(GOTEST) -count=1 -timeout 19m ./...
 
 bench: ## every figure beside its floor, measured in the same run
 	$(GO) run ./bench $(BENCHFLAGS)

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/firehosed/firehosed/e2e/harness"
 )
@@ -132,7 +131,7 @@ func TestDataDirectory(t *testing.T) {
 	// Everything that was acknowledged is there, and goes out now.
 	d.Configure(t, harness.Settings{Body: strings.Replace(settings.Body, "interval: 10m", "interval: 300ms", 1)})
 	d.MustStart(t)
-	d.AwaitDrained(t, 20*time.Second, "one")
+	d.AwaitDrained(t, harness.Patience, "one")
 	arrived(t, "afterwards", nil, out, lines, "--format=ndjson")
 }
 

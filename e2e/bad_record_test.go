@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/firehosed/firehosed/e2e/harness"
 	"github.com/firehosed/firehosed/e2e/servers"
@@ -53,7 +52,7 @@ func TestRecordsThatAreNoJSON(t *testing.T) {
 			}
 		}
 		putBatch(t, d, tt.stream, notEmpty(all)...)
-		d.AwaitDrained(t, 20*time.Second, tt.stream)
+		d.AwaitDrained(t, harness.Patience, tt.stream)
 		arrived(t, tt.stream, nil, filepath.Join(out, tt.stream), good, "--format=parquet")
 		failedAre(t, d, tt.stream, filepath.Join(out, tt.stream+"-errors"), "format-conversion-failed", notEmpty(tt.bad))
 	}
@@ -229,7 +228,7 @@ func TestLambdaThatAnswersNonsense(t *testing.T) {
 			}
 		}
 		putBatch(t, d, stream, put...)
-		d.AwaitDrained(t, 60*time.Second, stream)
+		d.AwaitDrained(t, harness.Patience, stream)
 		arrived(t, stream, nil, filepath.Join(out, stream), good, "--format=ndjson")
 		failedAre(t, d, stream, filepath.Join(out, stream+"-errors"), "processing-failed", bad)
 		if n := d.Metrics(t).Delivery(t, "records_dropped_total", stream); n != 1 {
@@ -277,7 +276,7 @@ delivery_streams:
 	secret, closed := write("secret.log", 0)
 	d := harness.Run(t, settings)
 	const unreadable = `firehosed_source_file_unreadable_files{delivery_stream="logs"}`
-	harness.Eventually(t, 20*time.Second, "the readable file, and the count of the other", func() error {
+	harness.Eventually(t, harness.Patience, "the readable file, and the count of the other", func() error {
 		m := d.Metrics(t)
 		if m[unreadable] != 1 || m.Delivery(t, "records_delivered_total", "logs") != float64(len(open)) {
 			return fmt.Errorf("%.0f unreadable, %.0f delivered", m[unreadable], m.Delivery(t, "records_delivered_total", "logs"))
@@ -297,7 +296,7 @@ delivery_streams:
 	if err := os.Chmod(secret, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, 20*time.Second, "the file that can be read now", func() error {
+	harness.Eventually(t, harness.Patience, "the file that can be read now", func() error {
 		m := d.Metrics(t)
 		if n := m.Delivery(t, "records_delivered_total", "logs"); n != float64(len(open)+len(closed)) || m[unreadable] != 0 {
 			return fmt.Errorf("%.0f delivered, %.0f unreadable", n, m[unreadable])

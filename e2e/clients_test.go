@@ -118,7 +118,7 @@ delivery_streams:
 		note(expected[stream], from)
 		note(expected["clicks"], from)
 	}
-	d.AwaitDrained(t, 30*time.Second, "put-lake", "put-search", "clicks-lake", "clicks-search")
+	d.AwaitDrained(t, harness.Patience, "put-lake", "put-search", "clicks-lake", "clicks-search")
 
 	s3Env := s3.Environment(s3.Root)
 	for _, c := range []struct{ what, expected, source, format string }{
@@ -249,7 +249,7 @@ func TestCreateDeliveryStream(t *testing.T) {
 	d.MustKill(t)
 	d.MustStart(t)
 	put("go again")
-	d.AwaitDrained(t, 30*time.Second, "by-boto", "by-go")
+	d.AwaitDrained(t, harness.Patience, "by-boto", "by-go")
 	for prefix, want := range map[string][]string{"boto/": {"boto"}, "go/": {"go", "go again"}} {
 		var lines strings.Builder
 		for _, from := range want {
@@ -288,7 +288,7 @@ func TestKinesisByGoSDK(t *testing.T) {
 	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: name, ShardCount: aws.Int32(1)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := kinesis.NewStreamExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, 10*time.Second); err != nil {
+	if err := kinesis.NewStreamExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, harness.Patience); err != nil {
 		t.Fatal(err)
 	}
 	put := func(from, to int) []string {
@@ -414,7 +414,7 @@ func TestKinesisByGoSDK(t *testing.T) {
 	if _, err := client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name}); err != nil {
 		t.Fatal(err)
 	}
-	if err := kinesis.NewStreamNotExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, 10*time.Second); err != nil {
+	if err := kinesis.NewStreamNotExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, harness.Patience); err != nil {
 		t.Error(err)
 	}
 }
@@ -422,7 +422,7 @@ func TestKinesisByGoSDK(t *testing.T) {
 // active waits as clients do between changes of a stream.
 func active(t *testing.T, client *kinesis.Client, stream string) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, "status ACTIVE", func() error {
+	harness.Eventually(t, harness.Patience, "status ACTIVE", func() error {
 		out, err := client.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &stream})
 		if err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/firehosed/firehosed/e2e/harness"
 	"github.com/firehosed/firehosed/e2e/servers"
@@ -55,7 +54,7 @@ func TestBucketThatRefuses(t *testing.T) {
 		putBatch(t, d, stream, lines[stream]...)
 	}
 	for stream, code := range why {
-		harness.Eventually(t, 20*time.Second, "stall of "+stream, func() error {
+		harness.Eventually(t, harness.Patience, "stall of "+stream, func() error {
 			m := d.Metrics(t)
 			if m.Delivery(t, "stalled", stream) != 1 || m.Delivery(t, "retries_total", stream) < 2 {
 				return fmt.Errorf("stalled %.0f after %.0f tries", m.Delivery(t, "stalled", stream), m.Delivery(t, "retries_total", stream))
@@ -95,11 +94,11 @@ func TestBucketThatRefuses(t *testing.T) {
 	if err := errors.Join(s3.CreateBucket(ctx, "later"), s3.Allow(ctx, "lake", stranger.Access, "s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:AbortMultipartUpload")); err != nil {
 		t.Fatal(err)
 	}
-	d.AwaitDrained(t, 30*time.Second, "missing", "denied")
+	d.AwaitDrained(t, harness.Patience, "missing", "denied")
 	d.Configure(t, settings(s3.Root.Secret))
 	d.MustStop(t)
 	d.MustStart(t)
-	d.AwaitDrained(t, 30*time.Second, "secret")
+	d.AwaitDrained(t, harness.Patience, "secret")
 	for stream, bucket := range map[string]string{"missing": "later", "denied": "lake", "secret": "lake"} {
 		arrived(t, stream, s3.Environment(s3.Root), "s3://"+bucket+"/"+stream+"/", lines[stream], "--format=ndjson")
 	}

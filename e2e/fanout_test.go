@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,8 +169,8 @@ func (f *follower) check(t *testing.T, acknowledged []string) {
 }
 
 // fanOutProducer puts records that are all different, until ctx ends, and
-// returns those that were acknowledged.
-func fanOutProducer(ctx context.Context, client *kinesis.Client, stream, name string) (acknowledged []string) {
+// returns those that were acknowledged. It counts them meanwhile.
+func fanOutProducer(ctx context.Context, client *kinesis.Client, stream, name string, count *atomic.Int64) (acknowledged []string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		data := fmt.Sprintf("%s-%d", name, i)
 		_, err := client.PutRecord(context.WithoutCancel(ctx), &kinesis.PutRecordInput{StreamName: &stream, PartitionKey: &data, Data: []byte(data)})
@@ -178,6 +179,7 @@ func fanOutProducer(ctx context.Context, client *kinesis.Client, stream, name st
 			continue
 		}
 		acknowledged = append(acknowledged, data)
+		count.Add(1)
 		harness.Pause(ctx, time.Millisecond)
 	}
 	return acknowledged
@@ -204,10 +206,11 @@ func TestFanOut(t *testing.T) {
 			defer stop()
 			var producers sync.WaitGroup
 			var acknowledged [2][]string
+			var count atomic.Int64
 			for i := range acknowledged {
-				producers.Go(func() { acknowledged[i] = fanOutProducer(putting, client, "s", fmt.Sprint("p", i)) })
+				producers.Go(func() { acknowledged[i] = fanOutProducer(putting, client, "s", fmt.Sprint("p", i), &count) })
 			}
-			between := func() { harness.Pause(ctx, 300*time.Millisecond) }
+			between := func() { pauseBusy(t, 300*time.Millisecond, count.Load) }
 			must := func(err error) {
 				t.Helper()
 				if err != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -50,11 +51,12 @@ func (c *crew) work(t *testing.T, f func()) {
 
 // workUntilEnd lets the crew work until the daemon ends by itself. Every second
 // that it does not, again is called, if there is one.
-func (c *crew) workUntilEnd(t *testing.T, limit time.Duration, again func()) {
+func (c *crew) workUntilEnd(t *testing.T, again func()) {
 	t.Helper()
 	c.work(t, func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
+		limit := harness.Within(t, harness.Patience)
 		late := time.After(limit)
 		for {
 			select {
@@ -73,11 +75,33 @@ func (c *crew) workUntilEnd(t *testing.T, limit time.Duration, again func()) {
 }
 
 // acknowledged is how many records were, up to now.
-func (c *crew) acknowledged() (n int) {
-	for _, p := range c.producers {
-		n += len(p.ledger)
+func (c *crew) acknowledged() int64 { return acknowledgedBy(c.producers) }
+
+func acknowledgedBy(producers []*producer) (n int64) {
+	for _, p := range producers {
+		n += p.acknowledged.Load()
 	}
 	return n
+}
+
+// busy lets some time pass, and more until ten records were acknowledged meanwhile:
+// a machine that stands still for a moment lets nothing happen in any time.
+func (c *crew) busy(t *testing.T, d time.Duration) {
+	t.Helper()
+	pauseBusy(t, d, c.acknowledged)
+}
+
+// pauseBusy lets some time pass, and more until a count has grown by ten.
+func pauseBusy(t *testing.T, d time.Duration, count func() int64) {
+	t.Helper()
+	before := count()
+	harness.Pause(t.Context(), d)
+	harness.Eventually(t, harness.Patience, "records that are acknowledged", func() error {
+		if n := count() - before; n < 10 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
 }
 
 // refusals are the answers that refused, by code, since the last call.

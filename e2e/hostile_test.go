@@ -245,7 +245,7 @@ func (h *hostile) idle(t *testing.T, put func(string)) {
 			conns[i] = nil
 		}
 	}
-	harness.Eventually(t, time.Minute, "the goroutines of connections that left", func() error {
+	harness.Eventually(t, harness.Patience, "the goroutines of connections that left", func() error {
 		if n := h.Metrics(t)["go_goroutines"]; n > 500 {
 			return fmt.Errorf("%.0f goroutines are left", n)
 		}

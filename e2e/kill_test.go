@@ -29,6 +29,8 @@ const (
 	killShards    = 20   // of a stream, at most, and one more for each kill; closed ones count
 	killBatch     = 40   // records of one PutRecords, at most
 	killRecord    = 3000 // bytes of one record, at most
+	killFirst     = "first"
+	killTrimmed   = 3 << 20 // bytes that are put, at least, into a stream that keeps 1 MiB
 )
 
 // acknowledged is what one producer was told about one record.
@@ -81,8 +83,18 @@ type producer struct {
 	names  *streamNames
 	next   int
 
-	ledger  []acknowledged
-	refused map[string]int // requests, and records of requests, by code
+	ledger       []acknowledged
+	acknowledged atomic.Int64   // how many are in the ledger
+	first        atomic.Int64   // how many bytes of killFirst
+	refused      map[string]int // requests, and records of requests, by code
+}
+
+func (p *producer) acknowledge(a acknowledged) {
+	p.ledger = append(p.ledger, a)
+	p.acknowledged.Add(1)
+	if a.stream == killFirst {
+		p.first.Add(int64(a.size))
+	}
 }
 
 func (p *producer) refuse(code string) {
@@ -138,7 +150,7 @@ func (p *producer) putOne(ctx context.Context, stream string) error {
 		return err
 	}
 	a.shard, a.sequence = aws.ToString(out.ShardId), aws.ToString(out.SequenceNumber)
-	p.ledger = append(p.ledger, a)
+	p.acknowledge(a)
 	return nil
 }
 
@@ -163,7 +175,7 @@ func (p *producer) putMany(ctx context.Context, stream string) error {
 			continue
 		}
 		batch[i].shard, batch[i].sequence = aws.ToString(r.ShardId), aws.ToString(r.SequenceNumber)
-		p.ledger = append(p.ledger, batch[i])
+		p.acknowledge(batch[i])
 	}
 	return nil
 }
@@ -176,8 +188,8 @@ type reshaper struct {
 
 	streams, shards int // at most
 
-	creates, splits, merges int         // acknowledged
-	closed                  [][2]string // stream and shard that an acknowledged call closed
+	creates, splits, merges atomic.Int64 // acknowledged
+	closed                  [][2]string  // stream and shard that an acknowledged call closed
 	last                    error
 }
 
@@ -200,7 +212,7 @@ func (r *reshaper) run(ctx context.Context) {
 func (r *reshaper) create(ctx context.Context, name string) error {
 	_, err := r.client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: aws.Int32(int32(1 + r.rng.IntN(3)))})
 	if err == nil {
-		r.creates++
+		r.creates.Add(1)
 		r.names.add(name)
 	}
 	return err
@@ -232,7 +244,7 @@ func (r *reshaper) reshape(ctx context.Context, stream string) error {
 			StreamName: &stream, ShardToSplit: &open[i].id, NewStartingHashKey: aws.String(middle.String()),
 		})
 		if err == nil {
-			r.splits++
+			r.splits.Add(1)
 			r.closed = append(r.closed, [2]string{stream, open[i].id})
 		}
 		return err
@@ -246,7 +258,7 @@ func (r *reshaper) reshape(ctx context.Context, stream string) error {
 		}
 		_, err := r.client.MergeShards(ctx, &kinesis.MergeShardsInput{StreamName: &stream, ShardToMerge: &open[i].id, AdjacentShardToMerge: &next.id})
 		if err == nil {
-			r.merges++
+			r.merges.Add(1)
 			r.closed = append(r.closed, [2]string{stream, open[i].id}, [2]string{stream, next.id})
 		}
 		return err
@@ -301,7 +313,7 @@ func TestKillLoopRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	killLoop(t, number(t, "E2E_KILLS", 8), "{ shards: 2, retention_bytes: 1MiB }",
-		", segment_size: 1MiB, journal_size: 4MiB, encryption: { key: { file: "+key+" } }", "first")
+		", segment_size: 1MiB, journal_size: 4MiB, encryption: { key: { file: "+key+" } }", killFirst)
 }
 
 // killLoop has a stream named first with settings. Of the stream trimmed the
@@ -310,10 +322,10 @@ func killLoop(t *testing.T, kills int, first, storage, trimmed string) {
 	t.Helper()
 	rng := random(t)
 	d := harness.Run(t, harness.Settings{
-		Body:    "streams:\n  first: " + first + "\n",
+		Body:    "streams:\n  " + killFirst + ": " + first + "\n",
 		Storage: storage, // checkpoints and new files often
 	})
-	names := &streamNames{names: []string{"first"}}
+	names := &streamNames{names: []string{killFirst}}
 	httpClient := harness.Once()
 	client := d.Kinesis(func(o *kinesis.Options) { o.HTTPClient, o.Retryer = httpClient, aws.NopRetryer{} })
 
@@ -331,8 +343,20 @@ func killLoop(t *testing.T, kills int, first, storage, trimmed string) {
 		streams: killStreams + kills/10, shards: killShards + kills,
 	}
 	working.Go(func() { shaper.run(ctx) })
+	enough := func() bool {
+		var first int64
+		for _, p := range producers {
+			first += p.first.Load()
+		}
+		if trimmed != "" && first < killTrimmed {
+			return false
+		}
+		return acknowledgedBy(producers) >= int64(10*kills) && shaper.creates.Load() > 0 && shaper.splits.Load() > 0 && shaper.merges.Load() > 0
+	}
 	var slowest atomic.Int64
-	for range kills {
+	// More of them where little happens in between: on a machine that is busy.
+	killed := 0
+	for ; killed < kills || killed < 10*kills && !enough(); killed++ {
 		harness.Pause(ctx, time.Duration(50+rng.IntN(600))*time.Millisecond)
 		d.MustKill(t)
 		began := time.Now()
@@ -355,9 +379,9 @@ func killLoop(t *testing.T, kills int, first, storage, trimmed string) {
 	}
 	check.run(t, d.Kinesis(), names.all(), shaper.closed)
 	t.Logf("%d kills, slowest start %v; %d records acknowledged, %d requests or records without; %d creates, %d splits, %d merges acknowledged; read back %d records of %d shards in %d streams: %d missing, %d changed, %d repeated, %d out of order",
-		kills, time.Duration(slowest.Load()).Round(time.Millisecond), len(check.ledger), refused, shaper.creates, shaper.splits, shaper.merges,
+		killed, time.Duration(slowest.Load()).Round(time.Millisecond), len(check.ledger), refused, shaper.creates.Load(), shaper.splits.Load(), shaper.merges.Load(),
 		check.read, check.shards, len(names.all()), check.missing, check.changed, check.repeated, check.unordered)
-	if len(check.ledger) < 10*kills || shaper.creates == 0 || shaper.splits == 0 || shaper.merges == 0 {
+	if len(check.ledger) < 10*kills || !enough() {
 		t.Errorf("too little happened between the kills; the last error of reshaping was %v", shaper.last)
 	}
 	if trimmed != "" {

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -20,6 +22,7 @@ import (
 const (
 	kplRecords = 5000
 	kplKeys    = 50
+	javaLimit  = 5 * time.Minute // for a program that takes seconds
 )
 
 // aggregateMagic begins the data of a record that the Kinesis Producer Library
@@ -118,13 +121,15 @@ func runJava(t *testing.T, d *harness.Daemon, module, class string, args ...stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), java, append(append(options, class), args...)...)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Within(t, javaLimit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, java, append(append(options, class), args...)...)
 	cmd.Env = append(servers.WithoutJavaOptions(os.Environ()), conformanceEnv(d, "java")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s\n%s", class, err, out, stderr.Bytes()[max(0, stderr.Len()-6<<10):])
+		t.Fatalf("%s: %v, %v\n%s\n%s", class, err, ctx.Err(), out, stderr.Bytes()[max(0, stderr.Len()-6<<10):])
 	}
 	return out
 }

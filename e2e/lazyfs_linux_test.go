@@ -112,7 +112,7 @@ func TestLazyFS(t *testing.T) {
 				slowest = max(slowest, time.Since(began))
 				how := ""
 				c.work(t, func() {
-					harness.Pause(t.Context(), time.Duration(50+rng.IntN(500))*time.Millisecond)
+					c.busy(t, time.Duration(50+rng.IntN(500))*time.Millisecond)
 					if rng.IntN(5) == 0 {
 						// Killed before, and started again: what a start found is
 						// not on the disk for that.
@@ -126,7 +126,7 @@ func TestLazyFS(t *testing.T) {
 			d.MustStart(t)
 			check := c.check(t, "at the end")
 			t.Logf("%d power cuts, slowest start %v; %d creates, %d splits, %d merges acknowledged",
-				cuts, slowest.Round(time.Millisecond), c.shaper.creates, c.shaper.splits, c.shaper.merges)
+				cuts, slowest.Round(time.Millisecond), c.shaper.creates.Load(), c.shaper.splits.Load(), c.shaper.merges.Load())
 			if len(check.ledger) < 10*cuts {
 				t.Error("too little happened between the cuts")
 			}
@@ -151,7 +151,7 @@ func TestSyncFails(t *testing.T) {
 	for n := range rounds {
 		d.MustStart(t)
 		disk.FailSync(1 + rng.IntN(60))
-		c.workUntilEnd(t, 30*time.Second, func() {
+		c.workUntilEnd(t, func() {
 			// A journal file that is made ahead is given up when its sync fails:
 			// nothing depends on it.
 			if disk.SyncFailed() {

@@ -50,7 +50,7 @@ func leaseTable(t *testing.T, c *dynamodb.Client, name string) {
 	if _, err := c.CreateTable(ctx, in); !errors.As(err, &exists) {
 		t.Fatalf("create a table twice: %v", err)
 	}
-	if err := dynamodb.NewTableExistsWaiter(c, quick).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
+	if err := dynamodb.NewTableExistsWaiter(c, quick).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, harness.Patience); err != nil {
 		t.Fatal(err)
 	}
 	_, err := c.UpdateTable(ctx, &dynamodb.UpdateTableInput{
@@ -342,7 +342,7 @@ func TestLeaseTables(t *testing.T) {
 	if _, err := c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: table}); err != nil {
 		t.Fatal(err)
 	}
-	if err := dynamodb.NewTableNotExistsWaiter(c).Wait(ctx, &dynamodb.DescribeTableInput{TableName: table}, time.Minute); err != nil {
+	if err := dynamodb.NewTableNotExistsWaiter(c).Wait(ctx, &dynamodb.DescribeTableInput{TableName: table}, harness.Patience); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Kill(); err != nil {

@@ -62,7 +62,7 @@ func lastLine(text string) string {
 func TestDowngradeRefused(t *testing.T) {
 	d := harness.Run(t, harness.Settings{Body: "streams: { first: {} }\n"})
 	c := newCrew(d, random(t), 2, "first")
-	c.work(t, func() { harness.Pause(t.Context(), 200*time.Millisecond) })
+	c.work(t, func() { c.busy(t, 200*time.Millisecond) })
 	d.MustStop(t)
 	formats := harness.Files(t, d.DataDir, "FORMAT")
 	if len(formats) != 1 {
@@ -214,13 +214,13 @@ func TestRemountReadOnly(t *testing.T) {
 		Storage: ", segment_size: 1MiB, journal_size: 4MiB",
 	})
 	c := newCrew(d, rng, 4, "first")
-	c.work(t, func() { harness.Pause(t.Context(), time.Duration(200+rng.IntN(300))*time.Millisecond) })
+	c.work(t, func() { c.busy(t, time.Duration(200+rng.IntN(300))*time.Millisecond) })
 	c.refusals()
 	trigger := filepath.Join("/sys/fs/ext4", dev, "trigger_fs_error")
 	if err := os.WriteFile(trigger, []byte("test\n"), 0o200); err != nil {
 		t.Skipf("this kernel cannot be told to fail a file system: %v", err)
 	}
-	c.workUntilEnd(t, 60*time.Second, nil)
+	c.workUntilEnd(t, nil)
 	if t.Failed() {
 		t.FailNow()
 	}

@@ -116,7 +116,7 @@ func TestStaleIteratorsAndConsumers(t *testing.T) {
 		if _, err := client.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name, EnforceConsumerDeletion: aws.Bool(true)}); err != nil {
 			t.Fatal(err)
 		}
-		if err := kinesis.NewStreamNotExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, time.Minute); err != nil {
+		if err := kinesis.NewStreamNotExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: name}, harness.Patience); err != nil {
 			t.Fatal(err)
 		}
 	}

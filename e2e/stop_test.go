@@ -64,7 +64,7 @@ delivery_streams:
 		}
 		d.MustStart(t)
 	}
-	d.AwaitDrained(t, 30*time.Second, "shelf")
+	d.AwaitDrained(t, harness.Patience, "shelf")
 	check := &ledgerCheck{}
 	for _, p := range producers {
 		check.add(p.ledger)

@@ -89,7 +89,7 @@ func TestInjectedErrors(t *testing.T) {
 				// a journal file ahead, nothing depends.
 				what := fmt.Sprintf("%s:error=EIO:when=%d+", calls, 1+rng.IntN(3))
 				detach := inject(t, d, what)
-				c.workUntilEnd(t, 60*time.Second, nil)
+				c.workUntilEnd(t, nil)
 				detach()
 				if t.Failed() {
 					t.FailNow()
@@ -124,10 +124,10 @@ func TestInjectedNoSpace(t *testing.T) {
 		Body: "streams:\n  first: { shards: 2 }\n", Storage: ", segment_size: 1MiB, journal_size: 4MiB",
 	})
 	c := newCrew(d, rng, 4, "first")
-	c.work(t, func() { harness.Pause(t.Context(), 300*time.Millisecond) })
+	c.work(t, func() { c.busy(t, 300*time.Millisecond) })
 	detach := inject(t, d, fmt.Sprintf("%s:error=ENOSPC:when=%d+", writes, 1+rng.IntN(5)))
 	c.work(t, func() {
-		harness.Eventually(t, 30*time.Second, "refusals", func() error {
+		harness.Eventually(t, harness.Patience, "refusals", func() error {
 			if d.Metrics(t).Log(t, "full") != 1 {
 				return errors.New("the log is not full")
 			}
@@ -141,19 +141,15 @@ func TestInjectedNoSpace(t *testing.T) {
 		t.Errorf("refusals: %v, want ProvisionedThroughputExceededException", refused)
 	}
 	detach()
-	before := c.acknowledged()
 	c.work(t, func() {
-		harness.Eventually(t, 30*time.Second, "taking records again", func() error {
+		harness.Eventually(t, harness.Patience, "taking records again", func() error {
 			if h := d.Health(t); h.Code != 200 {
 				return fmt.Errorf("%+v", h)
 			}
 			return nil
 		})
-		harness.Pause(t.Context(), 300*time.Millisecond)
+		c.busy(t, 300*time.Millisecond)
 	})
-	if c.acknowledged() == before {
-		t.Error("nothing was taken when there was space again")
-	}
 	d.MustKill(t)
 	d.MustStart(t)
 	c.check(t, "after a kill")
@@ -175,7 +171,7 @@ func TestSlowDisk(t *testing.T) {
 	rng := random(t)
 	d := harness.Run(t, harness.Settings{Body: "streams:\n  first: { shards: 2 }\n  large: { shards: 2 }\n"})
 	c := newCrew(d, rng, 2, "first")
-	c.work(t, func() { harness.Pause(t.Context(), 200*time.Millisecond) })
+	c.work(t, func() { c.busy(t, 200*time.Millisecond) })
 	detach := inject(t, d, fmt.Sprintf("fdatasync:delay_exit=%d:when=1..2", slow.Microseconds()))
 
 	// Two syncs of each thread are slow. The large puts fill what may be in

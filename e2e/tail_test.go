@@ -165,8 +165,8 @@ func TestTailKillParquet(t *testing.T) {
 	took := time.Since(began)
 
 	streams := []string{"shelf", "lake"}
-	d.AwaitFilesRead(t, 30*time.Second, streams...)
-	d.AwaitDrained(t, 30*time.Second, streams...)
+	d.AwaitFilesRead(t, harness.Patience, streams...)
+	d.AwaitDrained(t, harness.Patience, streams...)
 	for _, c := range []struct {
 		name, source, reader string
 	}{
@@ -221,7 +221,7 @@ func killWhileWriting(t *testing.T, d *harness.Daemon, w *logWriter, lines [][]b
 	for k := range tailKills {
 		close(open[k])
 		at := int64(k*part + rng.IntN(part/2))
-		harness.Eventually(t, time.Minute, "writing of the log", func() error {
+		harness.Eventually(t, harness.Patience, "writing of the log", func() error {
 			if n := w.written.Load(); n < at {
 				return fmt.Errorf("%d of %d lines", n, at)
 			}

@@ -60,9 +60,9 @@ func (d *Daemon) Environment() []string {
 // Once makes SDK clients send each request once, over connections that are
 // theirs alone: a test that counts what was acknowledged must see each answer.
 func Once() *http.Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	dialer := &net.Dialer{Timeout: 30 * time.Second}
 	return &http.Client{
-		Timeout: 30 * time.Second,
+		Timeout: Patience,
 		Transport: bodies.Transport{Next: &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return dialer.DialContext(ctx, network, addr)

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	probeTimeout = 2 * time.Second
+	probeTimeout = 5 * time.Second // of one question whether it is ready
+	getTimeout   = time.Minute
 	maxAnswer    = 16 << 20
 	logHead      = 12 << 10 // bytes of the log that a failed test shows
 )
@@ -99,7 +100,7 @@ func New(t testing.TB, s Settings) *Daemon {
 	d.Process, err = servers.New(servers.Spec{
 		Name: "firehosed", Path: command[0], Args: command[1:],
 		Env: d.env, Dir: dir, LogFile: filepath.Join(dir, "daemon.log"),
-		Ready: d.ready, StopTimeout: 60 * time.Second,
+		Ready: d.ready, StopTimeout: Patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +172,8 @@ func (d *Daemon) MustStop(t testing.TB) {
 }
 
 func (d *Daemon) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
 	status, body, err := d.Get(ctx, "/health/ready")
 	if err != nil {
 		return err
@@ -207,7 +210,7 @@ var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Get asks for a path.
 func (d *Daemon) Get(ctx context.Context, path string) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL+path, nil)
 	if err != nil {
@@ -248,7 +251,7 @@ func (d *Daemon) Post(t testing.TB, target, contentType string, body []byte) (in
 // its exit status and everything it printed.
 func (d *Daemon) Exec(t testing.TB, args ...string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.binary, args...)
 	cmd.Dir = d.Dir

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	driverTimeout = 10 * time.Minute
+	driverTimeout = 15 * time.Minute // Terraform takes two to four on a machine with two cores
 	maxLine       = 1 << 20
 	driverTail    = 6 << 10 // bytes of a driver's standard error that a failed test shows
 )
@@ -84,7 +84,8 @@ func RunDriver(t testing.TB, d Driver, env []string) ([]Outcome, error) {
 		}
 		return outcomes, nil
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), driverTimeout)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), Within(t, driverTimeout))
 	defer cancel()
 	bound := exec.CommandContext(ctx, cmd.Path)
 	bound.Args, bound.Dir = cmd.Args, cmd.Dir
@@ -106,7 +107,7 @@ func RunDriver(t testing.TB, d Driver, env []string) ([]Outcome, error) {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("%s: not done after %v", d.Name, driverTimeout)
+		err = fmt.Errorf("%s: not done after %v", d.Name, time.Since(began).Round(time.Second))
 	case linesErr != nil:
 		err = fmt.Errorf("%s: %w", d.Name, linesErr)
 	case errors.As(waitErr, &exit) && failed:

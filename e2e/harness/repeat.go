@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // repeating is a test that knows its errors.
@@ -28,6 +29,14 @@ func Repeat(t testing.TB) testing.TB {
 		}
 	})
 	return r
+}
+
+// Deadline is that of the test, none if it has none: [Within] asks for it.
+func (r *repeating) Deadline() (time.Time, bool) {
+	if bound, ok := r.TB.(interface{ Deadline() (time.Time, bool) }); ok {
+		return bound.Deadline()
+	}
+	return time.Time{}, false
 }
 
 func (r *repeating) Error(args ...any) {

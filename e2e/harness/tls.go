@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // makeCertificate has the program make an authority and a certificate for
@@ -17,7 +16,7 @@ import (
 func (d *Daemon) makeCertificate(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(d.Dir, "tls")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, d.binary, "cert", "--dir", dir, "--name", "localhost,127.0.0.1")
 	cmd.Env = d.env

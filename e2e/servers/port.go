@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports come from below the range that kernels hand to outgoing connections
@@ -18,10 +19,14 @@ const (
 	portTries   = 100
 )
 
-// FreePort gives a TCP port of 127.0.0.1 that nothing listens on, picked at
-// random so that test binaries that run side by side seldom meet. Another
-// program may still take it before it is used: a start that meets that fails
-// and says so.
+// given are the ports that this process has handed out: a server that is stopped
+// for a moment must find its port free.
+var given sync.Map
+
+// FreePort gives a TCP port of 127.0.0.1 that nothing listens on and that it has
+// not given before, picked at random so that test binaries that run side by side
+// seldom meet. Another program may still take it before it is used: a start that
+// meets that fails and says so.
 func FreePort() (int, error) {
 	var errs []error
 	for range portTries {
@@ -34,7 +39,9 @@ func FreePort() (int, error) {
 		if err := l.Close(); err != nil {
 			return 0, fmt.Errorf("port %d: %w", port, err)
 		}
-		return port, nil
+		if _, before := given.LoadOrStore(port, true); !before {
+			return port, nil
+		}
 	}
 	return 0, fmt.Errorf("no free port on 127.0.0.1 between %d and %d after %d tries: %w",
 		lowestPort, highestPort, portTries, errors.Join(errs...))

@@ -16,8 +16,8 @@ import (
 
 // Limits that apply when a [Spec] does not say otherwise.
 const (
-	DefaultStartTimeout = 60 * time.Second
-	DefaultStopTimeout  = 15 * time.Second
+	DefaultStartTimeout = 3 * time.Minute
+	DefaultStopTimeout  = time.Minute
 
 	pollEvery   = 25 * time.Millisecond
 	logTailSize = 4 << 10

@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	startTimeout = 2 * time.Minute // a cold JVM on a busy machine
+	startTimeout = 4 * time.Minute // a cold JVM on a busy machine
 	probeTimeout = 5 * time.Second
 	maxAnswer    = 64 << 20 // bytes of one answer that Do accepts
 	pageSize     = 1000     // documents that Documents asks for at a time

@@ -45,7 +45,7 @@ import (
 const Region = "us-east-1"
 
 // probeTimeout bounds one readiness request.
-const probeTimeout = 2 * time.Second
+const probeTimeout = 5 * time.Second
 
 // Key is a pair of credentials.
 type Key struct {
