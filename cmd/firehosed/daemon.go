@@ -114,7 +114,7 @@ func (n *node) walOptions(keys wal.Keys) wal.Options {
 		Compression: compression, ScrubBytesPerSecond: int64(n.cfg.Storage.Scrub), OnDamage: onDamage,
 		Logger: n.log, Keys: keys, SegmentBytes: int64(n.cfg.Storage.SegmentSize), JournalBytes: int64(n.cfg.Storage.JournalSize),
 		MinFreeBytes: int64(n.cfg.Storage.MinFree), BallastBytes: int64(n.cfg.Storage.Ballast), TailBytes: int64(n.cfg.Memory.Log),
-		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: giveBack,
+		CacheBytes: int64(n.cfg.Storage.PageCache), OnIdle: new(spare).giveBack,
 		SyncInterval: time.Duration(n.cfg.Storage.SyncInterval),
 	}
 }
