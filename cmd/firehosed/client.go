@@ -143,11 +143,12 @@ func printJSON(w io.Writer, v any) error {
 
 type healthcheckCmd struct {
 	client
+	Timeout time.Duration `default:"5s" help:"How long to wait for the answer."`
 }
 
 // Run asks /health/ready.
 func (h *healthcheckCmd) Run(ctx context.Context, out output) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(h.Endpoint, "/")+"/health/ready", nil)
 	if err != nil {
