@@ -236,7 +236,7 @@ func TestTornMiddle(t *testing.T) {
 		if res := appendAll(t, l, "s", d); res.Placed[0].Sequence != streams.Sequence(len(want)+1) {
 			t.Errorf("start %d: sequence %d, want %d", n, res.Placed[0].Sequence, len(want)+1)
 		}
-		must(t, l.journal.sync()) // no other group follows that would
+		must(t, l.syncJournal()) // no other group follows that would
 		want = append(want, d)
 		cut = copyFS(t, cut, "/data")
 		must(t, l.Close())
