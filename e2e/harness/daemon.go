@@ -150,7 +150,9 @@ func (d *Daemon) ConfigFile() string { return filepath.Join(d.Dir, "config.yaml"
 // MustStart starts the daemon and waits until it is ready.
 func (d *Daemon) MustStart(t testing.TB) {
 	t.Helper()
-	if err := d.Start(t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), Within(t, servers.DefaultStartTimeout))
+	defer cancel()
+	if err := d.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -166,7 +168,9 @@ func (d *Daemon) MustKill(t testing.TB) {
 // MustStop ends the daemon with SIGTERM; any exit status but 0 fails the test.
 func (d *Daemon) MustStop(t testing.TB) {
 	t.Helper()
-	if err := errors.Join(d.Stop(t.Context()), d.ExitError()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), Within(t, Patience))
+	defer cancel()
+	if err := errors.Join(d.Stop(ctx), d.ExitError()); err != nil {
 		t.Fatal(err)
 	}
 }
