@@ -125,7 +125,7 @@ func (l *Log) checkpoint() error {
 		if l.sealedNew.Swap(false) {
 			signal(l.compressNow)
 		}
-	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, errRetry):
+	case errors.Is(err, streams.ErrReadOnly):
 	case isNoSpace(err):
 		l.segmentError(err)
 		l.makeRoom(l.opt.TailBytes) // whoever waits for it is refused instead
@@ -284,7 +284,7 @@ func (l *Log) syncSegment(s *shard, seg *segment, path string) error {
 
 // positionNow is what the segments hold at this moment. s.mu is held.
 func (s *shard) positionNow() position {
-	p := position{oldest: s.tailNext(), next: s.tailNext(), last: s.position.last}
+	p := position{oldest: s.oldest(), next: s.tailNext(), last: s.position.last}
 	for _, seg := range slices.Backward(s.segs) {
 		if seg.next == seg.base {
 			continue // its first write is on the way
@@ -293,14 +293,7 @@ func (s *shard) positionNow() position {
 		if seg == s.active() {
 			p.base, p.bytes = seg.base, seg.size
 		}
-		p.oldest = s.segs[0].base
 		break
-	}
-	// What is lost right before belongs to it: no read passes it in silence.
-	for _, d := range slices.Backward(s.damage) {
-		if d.from < p.oldest && d.to >= p.oldest {
-			p.oldest = d.from
-		}
 	}
 	return p
 }

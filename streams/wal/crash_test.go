@@ -396,8 +396,6 @@ func (h *history) check(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, streams.ErrExists), errors.Is(err, streams.ErrNotFound), errors.Is(err, streams.ErrInvalid):
 		return true
-	case errors.Is(err, errRetry): // of a checkpoint; the next one comes back to it
-		return true
 	case errors.Is(err, streams.ErrReadOnly), errors.Is(err, syscall.EIO):
 		return false
 	}

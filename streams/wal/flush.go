@@ -421,25 +421,20 @@ func (l *Log) segmentDir(id uint64) string { return filepath.Join(l.dir, shardsD
 
 // sealSegment completes a full segment: index, trailer, sync, new name.
 func (l *Log) sealSegment(s *shard, seg *segment) error {
-	err := l.loadIndex(s, seg)
-	if errors.Is(err, streams.ErrNotFound) {
+	var footer []byte
+	var at int64
+	var old string
+	err := l.withIndex(s, seg, func() {
+		if !s.gone && !seg.sealed {
+			footer, at, old = encodeFooter(seg, l.seed), seg.size, seg.path()
+		}
+	})
+	if errors.Is(err, streams.ErrNotFound) || err == nil && footer == nil {
 		return nil // deleted meanwhile: there is nothing to complete
 	}
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	if s.gone || seg.sealed {
-		s.mu.Unlock()
-		return nil
-	}
-	x := seg.index
-	if x == nil {
-		s.mu.Unlock()
-		return errRetry // dropped again in between; the next checkpoint comes back
-	}
-	footer, at, old := encodeFooter(seg, l.seed), seg.size, seg.path()
-	s.mu.Unlock()
 	h, err := l.openToWrite(s, seg, old)
 	if err != nil {
 		return err
@@ -465,8 +460,6 @@ func (l *Log) sealSegment(s *shard, seg *segment) error {
 	l.sealedNew.Store(true)
 	return nil
 }
-
-var errRetry = errors.New("to be tried again")
 
 func (s *shard) tailNext() streams.Sequence {
 	if len(s.tail) > 0 {

@@ -3,6 +3,8 @@ package wal
 import (
 	"math"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/firehosed/firehosed/internal/vfs/memfs"
@@ -87,4 +89,43 @@ func TestDrainInSteps(t *testing.T) {
 		t.Errorf("%d frames still wait, %d bytes", n, l.tailBytes.Load())
 	}
 	check()
+}
+
+// TestSealWithoutIndex completes segments while their indexes are dropped all the
+// time, as others do who need memory for theirs.
+func TestSealWithoutIndex(t *testing.T) {
+	fsys := memfs.New()
+	l := open(t, "/data", small(fsys))
+	create(t, l, "s", 1)
+	s, _, err := l.resolve(streams.ShardRef{Stream: "s"})
+	must(t, err)
+	var dropping sync.WaitGroup
+	var done atomic.Bool
+	dropping.Go(func() {
+		for !done.Load() {
+			if !s.mu.TryLock() {
+				continue
+			}
+			for _, seg := range s.segs[max(0, len(s.segs)-5):] {
+				l.indexes.forget(seg)
+			}
+			s.mu.Unlock()
+		}
+	})
+	for range 100 {
+		for range 20 {
+			appendAll(t, l, "s", strings.Repeat("x", 2000))
+		}
+		must(t, l.checkpoint())
+	}
+	done.Store(true)
+	dropping.Wait()
+	s.mu.Lock()
+	for _, seg := range s.segs[:len(s.segs)-1] {
+		if !seg.sealed {
+			t.Errorf("segment %s is not sealed", seg.path())
+		}
+	}
+	s.mu.Unlock()
+	must(t, l.Close())
 }

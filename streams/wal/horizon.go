@@ -78,6 +78,19 @@ func (s *shard) shows(seq streams.Sequence, cut int64) bool {
 func (s *shard) lostBefore(seq streams.Sequence) streams.Sequence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.withLost(seq)
+}
+
+// oldest returns where what is left begins, with what is lost right before: that
+// belongs to it, and no read passes it in silence. s.mu is held.
+func (s *shard) oldest() streams.Sequence {
+	if len(s.segs) > 0 {
+		return s.withLost(s.segs[0].base)
+	}
+	return s.withLost(s.tailNext())
+}
+
+func (s *shard) withLost(seq streams.Sequence) streams.Sequence {
 	for _, d := range slices.Backward(s.damage) {
 		if d.from < seq && d.to >= seq {
 			seq = d.from

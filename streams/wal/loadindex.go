@@ -12,12 +12,20 @@ import (
 // loadIndex makes the index of a segment available: from its trailer, or by
 // walking its frames. A sealed segment without a good trailer gets a new one.
 func (l *Log) loadIndex(s *shard, seg *segment) error {
+	return l.withIndex(s, seg, func() {})
+}
+
+// withIndex is loadIndex, and calls use with s.mu held as long as the index is
+// there for certain: others may have it dropped right away. It does not if the
+// segment became another one meanwhile.
+func (l *Log) withIndex(s *shard, seg *segment, use func()) error {
 	s.mu.Lock()
 	if s.gone {
 		s.mu.Unlock()
 		return streams.ErrNotFound
 	}
 	if seg.index != nil && seg.payload >= 0 {
+		use()
 		victims := l.indexes.touch(s, seg)
 		s.mu.Unlock()
 		l.indexes.drop(victims)
@@ -67,6 +75,7 @@ func (l *Log) loadIndex(s *shard, seg *segment) error {
 			seg.size = b.index.end
 		}
 	}
+	use()
 	victims := l.indexes.touch(s, seg)
 	rewrite := sealed && !ok && b.next == seg.next
 	var footer []byte

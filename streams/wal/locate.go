@@ -23,6 +23,7 @@ type source struct {
 	known bool // part and end are, else the index must be loaded first
 	hole  *damaged
 	tip   bool
+	gone  bool // it has expired since somebody looked, and next is left
 }
 
 // reason adds to why records are damaged that the disk did not give them, if so.
@@ -60,6 +61,9 @@ func (s *shard) locate(seq streams.Sequence, limit streams.Limit) source {
 			return source{hole: &damaged{from: seq, to: seq, err: s.suspect}}
 		}
 		return source{tip: true}
+	}
+	if oldest := s.oldest(); seq < oldest {
+		return source{gone: true, next: oldest}
 	}
 	if len(s.tail) > 0 && seq >= s.tail[0].base {
 		i := sort.Search(len(s.tail), func(i int) bool { return s.tail[i].next() > seq })
@@ -101,6 +105,11 @@ func (l *Log) fillPage(s *shard, c *collector) error {
 			l.pass(s, c, src.hole.to, src.hole.err)
 		case src.tip:
 			return nil
+		case src.gone:
+			if len(c.page.Records) > 0 {
+				return nil
+			}
+			c.page.Next = src.next
 		case src.tail != nil:
 			c.expect(tailRecords(src.tail, c.page.Next, c.left))
 			for i := range src.tail {

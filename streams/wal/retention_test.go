@@ -294,3 +294,39 @@ func TestClosedBehindItsRecords(t *testing.T) {
 	hour.Store(28)
 	look()
 }
+
+// TestReadMeetsRetention has records expire, and their segments go, between the
+// moment a read finds where to begin and the moment it looks there.
+func TestReadMeetsRetention(t *testing.T) {
+	for _, flushed := range []bool{false, true} {
+		c := &clocks{}
+		o := small(memfs.New())
+		o.TailBytes = 1 << 30 // nothing is flushed but by a checkpoint
+		c.set(&o)
+		l := open(t, "/data", o)
+		create(t, l, "s", 1)
+		for range 20 {
+			appendAll(t, l, "s", strings.Repeat("x", 2000))
+		}
+		must(t, l.checkpoint())
+		c.advance(20 * time.Hour)
+		appendAll(t, l, "s", "a", "b")
+		if flushed {
+			must(t, l.checkpoint())
+		}
+		s, retention, err := l.resolve(streams.ShardRef{Stream: "s"})
+		must(t, err)
+		from, err := l.sequenceAt(s, streams.Position{Kind: streams.Horizon}, l.retentionNow()-retention.Milliseconds())
+		must(t, err)
+		c.advance(5 * time.Hour)
+		l.retain()
+		p := pageOf(from, streams.Limit{Records: 100, Bytes: 1 << 20})
+		if err := l.fillPage(s, &p); err != nil || len(p.page.Records) == 0 {
+			t.Fatalf("flushed %v: %d records, %v", flushed, len(p.page.Records), err)
+		}
+		if first := p.page.Records[0].Sequence; first <= from || string(p.page.Records[len(p.page.Records)-1].Data) != "b" {
+			t.Errorf("flushed %v: a read from record %d begins at %d", flushed, from, first)
+		}
+		must(t, l.Close())
+	}
+}
