@@ -66,6 +66,9 @@ type journalFile struct {
 	head    fileHead
 	damaged bool // bytes in it did not match: it is never used again
 	foreign bool // its first group is encrypted otherwise than the head says
+	// left is a spare file that was found at the start: what the process before
+	// wrote may be in the page cache only.
+	left bool
 }
 
 func journalName(id uint64) string { return fmt.Sprintf("%016x.journal", id) }
@@ -239,6 +242,14 @@ func (j *journal) advance(must bool, need int64) error {
 		j.spares = append(j.spares, next)
 		j.mu.Unlock()
 		return err
+	}
+	if next.left {
+		// Else a power cut during the first write could leave the group and no
+		// head at all, which looks like damage.
+		if err := f.Sync(); err != nil {
+			return errors.Join(syncFailed(err), f.Close())
+		}
+		next.left = false
 	}
 	if j.active != nil {
 		// That there is a later file proves that all before it is durable.

@@ -573,6 +573,7 @@ func (p *replayer) reopen(last []byte, end uint64) error {
 	}
 	for _, s := range p.spares {
 		if s.size == j.bytes && len(j.spares) < j.maxSpares && !hasHoles(j.fsys, j.path(s.name)) {
+			s.left = true
 			j.spares = append(j.spares, s)
 		} else if err := j.fsys.Remove(j.path(s.name)); err != nil {
 			return err
