@@ -12,8 +12,21 @@ else
 fi
 
 ran=0 failed=
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+out=$tmp/out
+inputs=$("$go" env GOCACHE)/fuzz # where go test -fuzz keeps them
+
+# binary names the test binary of a package.
+binary() {
+	echo "$tmp/$(echo "$1" | tr / _).test"
+}
+
+# The packages are built beside each other before anything runs: go test -fuzz takes one at a time, and most of a build of one
+# is the work of a single processor.
+for dir in $dirs; do
+	printf '%s\n' "$(binary "$dir")" "./$dir"
+done | xargs -n 2 -P "$(getconf _NPROCESSORS_ONLN)" "$go" test -c -fuzz . -o
 
 # late tells whether a run failed only because an input was in the works when the time was over, which go test -fuzz takes for a
 # failure now and then: it names the deadline and no input.
@@ -21,10 +34,18 @@ late() {
 	grep -q '^    context deadline exceeded$' "$out" && ! grep -q 'Failing input written\|panic' "$out"
 }
 
+# fuzz runs one target as go test -fuzz does: in the folder of its package, where a failing input is written.
+fuzz() {
+	(
+		cd "$1" && "$(binary "$1")" -test.paniconexit0 -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$time" \
+			-test.fuzzminimizetime 1s -test.fuzzcachedir "$inputs/$("$go" list .)"
+	)
+}
+
 for dir in $dirs; do
 	for name in $(cat "$dir"/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do
 		echo "fuzz $dir $name $time"
-		if "$go" test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 1s "./$dir" >"$out" 2>&1; then
+		if fuzz "$dir" "$name" >"$out" 2>&1; then
 			cat "$out"
 		elif late; then
 			# Without the lines that say FAIL, which whoever looks for failures would take for one.
