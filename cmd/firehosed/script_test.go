@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,7 +115,8 @@ func fileModes(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// appears GLOB NAME waits until a file matches, and copies it to NAME.
+// appears GLOB NAME waits until a file matches, and copies it to NAME. Files that
+// are still being written, under hidden names, are passed over.
 func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: appears glob name")
@@ -124,6 +126,7 @@ func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 		var err error
 		found, err = filepath.Glob(ts.MkAbs(args[0]))
 		ts.Check(err)
+		found = slices.DeleteFunc(found, func(path string) bool { return strings.HasPrefix(filepath.Base(path), ".") })
 		return len(found) > 0
 	})
 	b, err := os.ReadFile(found[0])
