@@ -27,9 +27,6 @@ func FailedRecords(t testing.TB, dir string) []FailedRecord {
 	t.Helper()
 	var failed []FailedRecord
 	for _, file := range Files(t, dir) {
-		if strings.HasPrefix(filepath.Base(file), ".") {
-			continue // it is still being written
-		}
 		relative, err := filepath.Rel(dir, file)
 		if err != nil {
 			t.Fatal(err)
